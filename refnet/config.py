@@ -1,0 +1,100 @@
+"""Which class does the work: chosen by an option, by entry-point name or as ``package.module:Class``."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from importlib.metadata import entry_points
+from typing import TypeVar
+
+from refnet.errors import DriverNotFound, Unsupported
+
+T = TypeVar("T")
+
+#: Drivers that come with refnet. They are not entry points, so that a copy of the package that was never
+#: installed (carried into a virtual machine, say) finds them as well, and so that finding one costs no scan.
+_BUILT_IN: dict[str, dict[str, str]] = {
+    "refnet.netdev": {"linux": "refnet.netdev.linux:LinuxNetDevDriver"},
+}
+
+_PLATFORM_DEFAULT: dict[str, dict[str, str]] = {
+    "refnet.netdev": {"linux": "linux"},
+}
+
+
+def choice(group: str, option: str | None = None) -> str:
+    """Return the name or path of the class to use for ``group``, such as ``refnet.netdev``.
+
+    ``option`` wins; then the environment (``REFNET_NETDEV`` for ``refnet.netdev``); then the platform's default.
+
+    Raises:
+        Unsupported: there is no default for this platform, which the message names.
+    """
+    chosen = option or os.environ.get(group.upper().replace(".", "_"))
+    if chosen:
+        return chosen
+    # sys.platform is "linux", "freebsd14", "darwin", …; the number is no part of the choice.
+    platform = sys.platform.rstrip("0123456789.")
+    try:
+        return _PLATFORM_DEFAULT[group][platform]
+    except KeyError:
+        known = ", ".join(sorted(_PLATFORM_DEFAULT.get(group, {})))
+        raise Unsupported(
+            f"refnet has no driver for platform {sys.platform!r} in {group} (it has one for: {known}); "
+            f"name one as 'package.module:Class'",
+            capability=group,
+        ) from None
+
+
+def load_class(group: str, chosen: str, base: type[T]) -> type[T]:
+    """Import the class that ``chosen`` names in ``group`` and see that it implements ``base``.
+
+    Raises:
+        DriverNotFound: no such name, module or class, an import that fails (its words are in the message), or a
+            class that is no ``base`` or lacks some of its methods.
+    """
+    path = _resolve(group, chosen)
+    module_name, _, class_name = path.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    # A driver is foreign code: whatever its import raises is reported, not passed on as a traceback.
+    except Exception as error:
+        raise DriverNotFound(f"driver {chosen!r}: {module_name} cannot be imported: {_words(error)}") from error
+    loaded = module
+    for part in class_name.split("."):
+        loaded = getattr(loaded, part, None)  # type: ignore[assignment]
+    if not isinstance(loaded, type):
+        raise DriverNotFound(f"driver {chosen!r}: there is no class {class_name!r} in {module_name}")
+    if not issubclass(loaded, base):
+        raise DriverNotFound(f"driver {chosen!r}: {class_name} is not a subclass of {base.__name__}")
+    missing = sorted(getattr(loaded, "__abstractmethods__", ()))
+    if missing:
+        raise DriverNotFound(f"driver {chosen!r}: {class_name} does not implement {', '.join(missing)}")
+    return loaded
+
+
+def available(group: str) -> dict[str, str]:
+    """Return the names that can be chosen in ``group``, each with its ``package.module:Class``."""
+    found = {point.name: point.value for point in entry_points(group=group)}
+    return {**found, **_BUILT_IN.get(group, {})}
+
+
+def _resolve(group: str, chosen: str) -> str:
+    if ":" in chosen:
+        module, _, name = chosen.partition(":")
+        if not all(part.isidentifier() for part in (*module.split("."), *name.split("."))):
+            raise DriverNotFound(f"driver {chosen!r} is not of the form 'package.module:Class'")
+        return chosen
+    built_in = _BUILT_IN.get(group, {})
+    if chosen in built_in:
+        return built_in[chosen]
+    names = available(group)
+    if chosen not in names:
+        known = ", ".join(sorted(names)) or "none"
+        raise DriverNotFound(f"no driver {chosen!r} in {group}: known are {known}; or give 'package.module:Class'")
+    return names[chosen]
+
+
+def _words(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,140 @@
+"""The errors of refnet: typed, and saying operation, device, errno and the system's own words.
+
+Everything that a caller, a host or a kernel can cause is a :class:`RefnetError`. Anything else that leaves
+refnet is a bug in it.
+"""
+
+from __future__ import annotations
+
+import errno as errno_module
+from collections.abc import Sequence
+
+
+class RefnetError(Exception):
+    """The root of all errors of refnet.
+
+    ``operation`` is the method that was called, ``device`` the device that the message is about, ``errno`` the
+    system's error number where there was one (see :mod:`errno`), ``detail`` the kernel's or the tool's own words.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        operation: str | None = None,
+        device: str | None = None,
+        errno: int | None = None,
+        detail: str | None = None,
+    ) -> None:
+        """Keep the parts beside the sentence, so that a caller never has to parse it."""
+        super().__init__(message)
+        self.message = message
+        self.operation = operation
+        self.device = device
+        self.errno = errno
+        self.detail = detail
+
+    def __str__(self) -> str:
+        """Give one line: operation, sentence, and in brackets errno and the system's words."""
+        head = f"{self.operation}: {self.message}" if self.operation else self.message
+        facts = []
+        if self.errno:
+            facts.append(errno_module.errorcode.get(self.errno, str(self.errno)))
+        if self.detail and self.detail not in self.message:
+            facts.append(self.detail)
+        return f"{head} [{': '.join(facts)}]" if facts else head
+
+
+class InvalidArgument(RefnetError, ValueError):
+    """An argument that no system could honour, or that this kernel refuses by its value."""
+
+
+class InvalidName(InvalidArgument):
+    """A device name that is not 1 to 15 bytes of ``[A-Za-z0-9._-]``, or is ``.`` or ``..``."""
+
+
+class NoSuchDevice(RefnetError):
+    """A device that the call needs is not in this network namespace."""
+
+
+class AlreadyExists(RefnetError):
+    """The thing to be created is there."""
+
+
+class Mismatch(AlreadyExists):
+    """A device of the right kind is there, with a property that cannot be changed on a living device."""
+
+
+class WrongKind(RefnetError):
+    """A device by that name is there and is of another kind."""
+
+
+class AlreadyEnslaved(RefnetError):
+    """The port belongs to another bridge, named in ``master``; ``move=True`` would take it from there."""
+
+    def __init__(self, message: str, *, master: str, **facts: str | int | None) -> None:
+        """Keep the name of the bridge that holds the port."""
+        super().__init__(message, **facts)  # type: ignore[arg-type]
+        self.master = master
+
+
+class Unsupported(RefnetError):
+    """The driver, the kernel or the system cannot do this; ``capability`` names what is missing."""
+
+    def __init__(self, message: str, *, capability: str, **facts: str | int | None) -> None:
+        """Keep the name of the missing capability."""
+        super().__init__(message, **facts)  # type: ignore[arg-type]
+        self.capability = capability
+
+
+class PermissionDenied(RefnetError):
+    """The process may not do this; the message says which privilege is missing."""
+
+
+class KernelRefused(RefnetError):
+    """The kernel refused for a reason that has no type of its own; ``errno`` and ``detail`` say which."""
+
+
+class NoAnswer(RefnetError):
+    """The kernel or a program did not answer within the time limit."""
+
+
+class DumpInterrupted(RefnetError):
+    """The kernel's tables changed during every one of a bounded number of attempts to list them."""
+
+
+class LockTimeout(RefnetError):
+    """Another process held refnet's lock for longer than the limit."""
+
+
+class DriverNotFound(InvalidArgument):
+    """No driver by that name or path, or it could not be imported; the message lists the names there are."""
+
+
+class ToolMissing(RefnetError):
+    """A program that the call needs is not installed; ``tool`` names it."""
+
+    def __init__(self, message: str, *, tool: str, **facts: str | int | None) -> None:
+        """Keep the name of the missing program."""
+        super().__init__(message, **facts)  # type: ignore[arg-type]
+        self.tool = tool
+
+
+class CommandFailed(RefnetError):
+    """A program ended with a status that its caller did not expect, or did not end in time.
+
+    ``argv``, ``status`` (negative: the signal that ended it; None: it was stopped at the time limit), ``stdout``
+    and ``stderr`` are kept whole.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], status: int | None, stdout: str, stderr: str, *, time_limit: float | None = None
+    ) -> None:
+        """Build the message from what the program said."""
+        said = stderr.strip() or stdout.strip() or "it printed nothing"
+        how = f"exited with {status}" if status is not None else f"did not end within {time_limit:g} s"
+        super().__init__(f"{' '.join(argv)!r} {how}: {said}", detail=said)
+        self.argv = tuple(argv)
+        self.status = status
+        self.stdout = stdout
+        self.stderr = stderr

@@ -1,0 +1,102 @@
+"""A lock between processes, for the few changes that take more than one request to the kernel."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from refnet.errors import LockTimeout, PermissionDenied
+
+#: Seconds that :func:`held` waits for another process before it gives up.
+DEFAULT_TIME_LIMIT = 30.0
+_POLL = 0.01
+
+
+@contextlib.contextmanager
+def held(name: str, *, time_limit: float = DEFAULT_TIME_LIMIT) -> Iterator[None]:
+    """Hold the lock ``name`` of this host, waiting at most ``time_limit`` seconds for it.
+
+    The lock is advisory, belongs to the open file (so it also works between threads), and is given up by the
+    kernel when its holder dies. Its file is removed by the last holder.
+
+    Raises:
+        LockTimeout: somebody else held it all the time.
+        PermissionDenied: the lock's directory cannot be written.
+    """
+    path = _directory() / f"{name}.lock"
+    descriptor = _acquire(path, time_limit)
+    try:
+        yield
+    finally:
+        # Removing while holding is safe: whoever opened the old file meanwhile sees that it is no longer the
+        # one by that name, and starts again (_acquire).
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        os.close(descriptor)
+
+
+def _acquire(path: Path, time_limit: float) -> int:
+    deadline = time.monotonic() + time_limit
+    while True:
+        try:
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise PermissionDenied(
+                f"the lock file {path} cannot be opened: {error.strerror}", errno=error.errno
+            ) from None
+        try:
+            while not _try_lock(descriptor):
+                if time.monotonic() >= deadline:
+                    raise LockTimeout(
+                        f"another process has held {path} for {time_limit:g} s: find it with 'fuser -v {path}'"
+                    )
+                time.sleep(_POLL)
+            if _is_file_at(descriptor, path):
+                return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK):
+            return False
+        raise
+    return True
+
+
+def _is_file_at(descriptor: int, path: Path) -> bool:
+    try:
+        at_path = path.stat()
+    except FileNotFoundError:
+        return False
+    opened = os.fstat(descriptor)
+    return (opened.st_dev, opened.st_ino) == (at_path.st_dev, at_path.st_ino)
+
+
+def _directory() -> Path:
+    """Return a directory that only this user can write, made if missing."""
+    run = Path("/run") if Path("/run").is_dir() else Path("/var/run")
+    path = run / "refnet"
+    if not os.access(run, os.W_OK) and not os.access(path, os.W_OK):
+        path = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()) / f"refnet-{os.geteuid()}"
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+        owner = path.lstat().st_uid
+    except OSError as error:
+        raise PermissionDenied(
+            f"the lock directory {path} cannot be made: {error.strerror}", errno=error.errno
+        ) from None
+    if owner != os.geteuid():
+        raise PermissionDenied(f"the lock directory {path} belongs to uid {owner}, not to this process")
+    return path

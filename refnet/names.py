@@ -1,0 +1,134 @@
+"""Validation of everything that names or addresses something: before any of it reaches a kernel, a tool or a file.
+
+Each function returns the value in its normal form or raises :class:`~refnet.errors.InvalidArgument`, saying what
+was wrong, what was expected, and with which value.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+from refnet.errors import InvalidArgument, InvalidName
+
+#: Linux ``IFNAMSIZ`` and FreeBSD ``IFNAMSIZ`` are both 16, the terminating zero included.
+MAX_DEVICE_NAME = 15
+#: 802.1Q: tag 0 is "priority only" and 4095 is reserved.
+MIN_VLAN, MAX_VLAN = 1, 4094
+#: RFC 791: every host must take 68 bytes. The upper bound is the largest value that a 16-bit IP length can use.
+MIN_MTU, MAX_MTU = 68, 65535
+
+InterfaceAddress = ipaddress.IPv4Interface | ipaddress.IPv6Interface
+
+_DEVICE_NAME = re.compile(r"[A-Za-z0-9._-]{1,15}", re.ASCII)
+_MAC_ADDRESS = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}", re.ASCII)
+
+
+def device_name(name: object, what: str = "device name") -> str:
+    """Return ``name`` if it can name a device on every system that refnet knows.
+
+    1 to 15 bytes of ``[A-Za-z0-9._-]``, not ``.`` or ``..`` (they are directories in ``/proc/sys``). That leaves
+    out the kernel's pattern ``%d``, the wildcards ``+`` and ``*`` of the packet filters, and ``/``, ``:`` and space,
+    which the kernels themselves refuse or, on FreeBSD, accept to nobody's good.
+
+    Raises:
+        InvalidName: saying which rule the name breaks.
+    """
+    if not isinstance(name, str):
+        raise InvalidName(f"{what} must be a str, not {type(name).__name__}: {name!r}")
+    if _DEVICE_NAME.fullmatch(name) and name not in (".", ".."):
+        return name
+    if not name:
+        raise InvalidName(f"{what} is empty: give 1 to {MAX_DEVICE_NAME} characters of A-Z a-z 0-9 . _ -")
+    if len(name) > MAX_DEVICE_NAME:
+        raise InvalidName(f"{what} {name!r} has {len(name)} characters: at most {MAX_DEVICE_NAME} are possible")
+    raise InvalidName(f"{what} {name!r} is not possible: use A-Z a-z 0-9 . _ - (and not '.' or '..')")
+
+
+def mac_address(mac: object) -> str:
+    """Return a unicast MAC address as ``aa:bb:cc:dd:ee:ff`` in lower case.
+
+    Raises:
+        InvalidArgument: it is not six octets in hexadecimal with colons, or it is a group address or all zero,
+            which no device may have as its own (IEEE 802, section 8.2).
+    """
+    text = mac.lower() if isinstance(mac, str) else ""
+    if not _MAC_ADDRESS.fullmatch(text):
+        raise InvalidArgument(f"MAC address {mac!r} is not six hexadecimal octets such as '52:54:00:12:34:56'")
+    if int(text[:2], 16) & 1:
+        raise InvalidArgument(f"MAC address {mac!r} is a group address: a device needs a unicast one")
+    if text == "00:00:00:00:00:00":
+        raise InvalidArgument(f"MAC address {mac!r} is all zero: a device needs one of its own")
+    return text
+
+
+def mtu(value: object) -> int:
+    """Return an MTU in bytes; the kernel may still refuse it for a given device.
+
+    Raises:
+        InvalidArgument: it is not an int from 68 to 65535.
+    """
+    return _whole_number(value, "MTU", MIN_MTU, MAX_MTU)
+
+
+def vlan_id(value: object) -> int:
+    """Return an 802.1Q tag.
+
+    Raises:
+        InvalidArgument: it is not an int from 1 to 4094.
+    """
+    return _whole_number(value, "VLAN id", MIN_VLAN, MAX_VLAN)
+
+
+def seconds(value: object, what: str) -> float:
+    """Return a duration of 0 to 1,000,000 seconds.
+
+    Raises:
+        InvalidArgument: it is not a number in that range.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1_000_000:
+        raise InvalidArgument(f"{what} {value!r} is not a number of seconds from 0 to 1000000")
+    return float(value)
+
+
+def flag(value: object, what: str) -> bool:
+    """Return a truth value; text such as ``"no"`` is refused rather than taken for true.
+
+    Raises:
+        InvalidArgument: it is not a bool.
+    """
+    if not isinstance(value, bool):
+        raise InvalidArgument(f"{what} must be True or False, not {value!r}")
+    return value
+
+
+def interface_address(value: object) -> InterfaceAddress:
+    """Return an address with its prefix length, such as ``192.0.2.1/24`` or ``2001:db8::1/64``.
+
+    Raises:
+        InvalidArgument: it cannot be parsed, has no prefix length, has a zone, or is one that no device can own
+            (unspecified, multicast).
+    """
+    if isinstance(value, ipaddress.IPv4Interface | ipaddress.IPv6Interface):
+        parsed: InterfaceAddress = value
+    else:
+        try:
+            if not isinstance(value, str) or "/" not in value:
+                raise ValueError("no prefix length")
+            parsed = ipaddress.ip_interface(value)
+        except ValueError as error:
+            raise InvalidArgument(
+                f"address {value!r} is not an address with a prefix length such as '192.0.2.1/24': {error}"
+            ) from None
+    if "%" in str(parsed):
+        raise InvalidArgument(f"address {value!r} has a zone: the device is an argument of its own")
+    if parsed.ip.is_unspecified or parsed.ip.is_multicast:
+        raise InvalidArgument(f"address {value!r} is no unicast address: a device cannot own it")
+    return parsed
+
+
+def _whole_number(value: object, what: str, least: int, most: int) -> int:
+    # bool is an int in Python; True as a VLAN would be tag 1 and nobody's intention.
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+        raise InvalidArgument(f"{what} {value!r} is not a whole number from {least} to {most}")
+    return value

@@ -1,0 +1,419 @@
+"""The interface of a network device driver: what every system's driver promises.
+
+No platform code is imported here. The promises are proven by the conformance suite, spec by spec; those that hold
+for every method:
+
+* Arguments are validated first. A bad one raises :class:`~refnet.errors.InvalidArgument` (a bad name
+  :class:`~refnet.errors.InvalidName`) before anything has changed.
+* ``ensure_*``, ``delete_*`` and ``remove_*`` converge: called again, they change nothing and write nothing.
+* All or nothing: a call that fails leaves the host as it was. A process killed inside a call leaves a state that the
+  same call brings to its end.
+* Only the devices named in a call are touched. What a call does not ask for keeps the kernel's default.
+* Every failure is a :class:`~refnet.errors.RefnetError` with operation, device, errno and the system's own words.
+* What a driver cannot do it refuses with :class:`~refnet.errors.Unsupported`, the host unchanged.
+* Calls from several threads and processes at once are safe, and every wait is bounded.
+* A call works on the network stack (network namespace, vnet) of the thread that makes it.
+"""
+
+from __future__ import annotations
+
+import abc
+import enum
+from dataclasses import dataclass
+from types import TracebackType
+
+from refnet import names
+
+
+class Capability(str, enum.Enum):
+    """Something optional that a driver says it can do here; the value is its name in options and reports."""
+
+    BRIDGE = "bridge"
+    #: Spanning tree, as the bridge's own switch.
+    BRIDGE_STP = "bridge-stp"
+    BRIDGE_FORWARD_DELAY = "bridge-forward-delay"
+    BRIDGE_AGEING_TIME = "bridge-ageing-time"
+    BRIDGE_MULTICAST_SNOOPING = "bridge-multicast-snooping"
+    VLAN = "vlan"
+    TAP = "tap"
+    #: Several queues (file descriptors) on one tap.
+    TAP_MULTI_QUEUE = "tap-multi-queue"
+    #: A user and a group that may open the tap without privilege.
+    TAP_OWNER = "tap-owner"
+    VETH = "veth"
+    IPV6 = "ipv6"
+
+    def __str__(self) -> str:
+        """Give the bare name."""
+        return self.value
+
+
+class Kind(str, enum.Enum):
+    """What a device is, in words that mean the same on every system."""
+
+    BRIDGE = "bridge"
+    VLAN = "vlan"
+    TAP = "tap"
+    #: A layer 3 tunnel device, the tap's sibling.
+    TUN = "tun"
+    #: One end of a virtual cable: veth on Linux, epair on FreeBSD.
+    VETH = "veth"
+    LOOPBACK = "loopback"
+    #: A network card, or anything else that the system gives no kind.
+    ETHERNET = "ethernet"
+    #: A virtual device of a kind that refnet does not make (``dummy``, ``bond``, ``vxlan``, …).
+    OTHER = "other"
+
+    def __str__(self) -> str:
+        """Give the bare name."""
+        return self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address on a device.
+
+    ``label`` is Linux's IPv4 label (``eth0:1``), None where it is just the device's name. Lifetimes are in
+    seconds; None is for ever.
+    """
+
+    interface: names.InterfaceAddress
+    broadcast: str | None = None
+    label: str | None = None
+    valid_lifetime: int | None = None
+    preferred_lifetime: int | None = None
+
+    def __str__(self) -> str:
+        """Give the address with its prefix length."""
+        return str(self.interface)
+
+
+@dataclass(frozen=True, slots=True)
+class Vlan:
+    """The 802.1Q part of a VLAN device: its tag, and the device below it (None: in another network stack)."""
+
+    tag: int
+    parent: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A device as it is now.
+
+    ``mtu`` is in bytes; ``up`` is the administrative state and ``carrier`` whether the link is there; ``master`` is the
+    bridge that has it as a port; ``peer`` is the other end of a virtual cable (None: in another network stack);
+    ``addresses`` are in the system's order, so that the first of a family is the one that it prefers.
+    """
+
+    name: str
+    kind: Kind
+    mac_address: str | None
+    mtu: int
+    up: bool
+    carrier: bool
+    master: str | None = None
+    vlan: Vlan | None = None
+    peer: str | None = None
+    multi_queue: bool | None = None
+    owner: int | None = None
+    group: int | None = None
+    addresses: tuple[Address, ...] = ()
+
+
+class NetDevDriver(abc.ABC):
+    """Network devices of one system. See the module for what holds for every method.
+
+    An instance may be shared between threads, survives a fork in both processes, and may be dropped at any time;
+    :meth:`close` gives back at once what it holds open.
+    """
+
+    # -- what can be done here ------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def probe(self, capability: Capability) -> str | None:
+        """Ask the running system for a capability, changing nothing.
+
+        Returns None where it is there, else why it is not, in words for an operator ("the kernel has no 8021q: …").
+        """
+
+    def capabilities(self) -> frozenset[Capability]:
+        """Return what this driver can do here and now."""
+        return frozenset(capability for capability in Capability if self.probe(capability) is None)
+
+    # Nothing to give back is the usual case: a driver on commands holds nothing open.
+    def close(self) -> None:  # noqa: B027
+        """Give back descriptors. The driver stays usable: the next call opens what it needs."""
+
+    def __enter__(self) -> NetDevDriver:
+        """Return the driver itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Close the driver."""
+        self.close()
+
+    # -- any device -----------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def device_exists(self, dev: str) -> bool:
+        """Say whether a device of that name is in the caller's network stack, whatever its kind."""
+
+    @abc.abstractmethod
+    def device(self, dev: str) -> Device:
+        """Describe a device.
+
+        Raises:
+            NoSuchDevice: there is none by that name.
+        """
+
+    @abc.abstractmethod
+    def delete_net_dev(self, dev: str) -> None:
+        """Delete a virtual device of any kind; with one end of a virtual cable the other goes too.
+
+        Raises:
+            Unsupported: the system cannot delete such a device (a network card, the loopback).
+        """
+
+    @abc.abstractmethod
+    def set_device_mtu(self, dev: str, mtu: int) -> None:
+        """Set the MTU in bytes; on a bridge it then stays, whatever ports join.
+
+        Raises:
+            NoSuchDevice: there is none by that name.
+            InvalidArgument: the device does not take that MTU.
+        """
+
+    @abc.abstractmethod
+    def set_device_macaddr(self, dev: str, mac_address: str) -> None:
+        """Set the MAC address, also of a device that is up.
+
+        Raises:
+            NoSuchDevice: there is none by that name.
+        """
+
+    @abc.abstractmethod
+    def set_device_enabled(self, dev: str) -> None:
+        """Set the device administratively up.
+
+        Raises:
+            NoSuchDevice: there is none by that name.
+        """
+
+    @abc.abstractmethod
+    def set_device_disabled(self, dev: str) -> None:
+        """Set the device administratively down.
+
+        Raises:
+            NoSuchDevice: there is none by that name.
+        """
+
+    # -- addresses ------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def add_device_address(self, dev: str, address: str) -> None:
+        """Give a device an address such as ``192.0.2.1/24``; an address that is there stays as it is.
+
+        An IPv4 address gets its subnet's broadcast address. An IPv6 address can be used when the call returns:
+        duplicate address detection is left out.
+
+        Raises:
+            NoSuchDevice: there is none by that name.
+        """
+
+    @abc.abstractmethod
+    def delete_device_address(self, dev: str, address: str) -> None:
+        """Take an address from a device; other addresses stay, those of the same subnet included.
+
+        Raises:
+            NoSuchDevice: there is none by that name.
+        """
+
+    @abc.abstractmethod
+    def ensure_gateway_address(self, dev: str, address: str) -> None:
+        """Make an address the device's first of its family, as guests' gateway and DHCP server must be.
+
+        The device's other addresses keep their order behind it, and its routes stay. IPv6 has no such order:
+        there the address is only made sure of.
+
+        Raises:
+            NoSuchDevice: there is none by that name.
+        """
+
+    # -- bridges --------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def create_bridge(
+        self,
+        bridge: str,
+        *,
+        mac_address: str | None = None,
+        mtu: int | None = None,
+        stp: bool | None = None,
+        forward_delay: float | None = None,
+        ageing_time: float | None = None,
+        multicast_snooping: bool | None = None,
+    ) -> None:
+        """Create a bridge, up, with a MAC address that no port will change.
+
+        Without ``mac_address`` it gets a random one. Times are in seconds. What is None keeps the kernel's default.
+
+        Raises:
+            AlreadyExists: there is a bridge by that name.
+            WrongKind: there is another device by that name.
+            Unsupported: one of the options is not to be had here.
+        """
+
+    @abc.abstractmethod
+    def delete_bridge(self, bridge: str) -> None:
+        """Delete a bridge; its ports stay and belong to no bridge.
+
+        Raises:
+            WrongKind: the device by that name is no bridge.
+        """
+
+    @abc.abstractmethod
+    def add_bridge_port(self, bridge: str, port: str, *, move: bool = False) -> None:
+        """Make a device a port of a bridge; one that is a port of it already stays as it is.
+
+        Raises:
+            NoSuchDevice: the bridge or the port is not there; ``device`` says which.
+            WrongKind: the bridge is no bridge.
+            AlreadyEnslaved: the port belongs to another bridge, and ``move`` is False.
+            InvalidArgument: such a device cannot be a port (the bridge itself, a bridge, the loopback).
+        """
+
+    @abc.abstractmethod
+    def remove_bridge_port(self, bridge: str, port: str) -> None:
+        """Take a port out of a bridge; a device that is no port of this bridge is left alone.
+
+        Raises:
+            WrongKind: the bridge is no bridge.
+        """
+
+    @abc.abstractmethod
+    def bridge_ports(self, bridge: str) -> tuple[str, ...]:
+        """Return the names of a bridge's ports, sorted.
+
+        Raises:
+            NoSuchDevice: there is no such device.
+            WrongKind: it is no bridge.
+        """
+
+    @abc.abstractmethod
+    def ensure_bridge(
+        self,
+        bridge: str,
+        interface: str | None = None,
+        *,
+        move: bool = False,
+        mac_address: str | None = None,
+        mtu: int | None = None,
+        stp: bool | None = None,
+        forward_delay: float | None = None,
+        ageing_time: float | None = None,
+        multicast_snooping: bool | None = None,
+    ) -> None:
+        """Make sure of a bridge, up, with the properties that are given; with ``interface`` as a port.
+
+        When the interface joins, its IPv4 addresses, its global IPv6 addresses and all routes through it go over to
+        the bridge, with everything they carry (labels, lifetimes, order, metrics, tables). Link-local IPv6
+        addresses stay. A bridge made for an interface gets the interface's MAC address, unless one is given.
+        An interface that is a port of the bridge already is left as it is.
+
+        Raises:
+            NoSuchDevice: the interface is not there.
+            WrongKind: the device by the bridge's name is no bridge.
+            AlreadyEnslaved: the interface belongs to another bridge, and ``move`` is False.
+            Unsupported: one of the options, or something the interface carries, cannot be had on a bridge here.
+        """
+
+    # -- VLANs ----------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def ensure_vlan(
+        self,
+        vlan_num: int,
+        parent: str,
+        dev: str | None = None,
+        *,
+        mac_address: str | None = None,
+        mtu: int | None = None,
+    ) -> str:
+        """Make sure of a VLAN device, up, that carries tag ``vlan_num`` (1 to 4094) of ``parent``; return its name.
+
+        Without ``dev`` it is called ``vlan<N>``.
+
+        Raises:
+            NoSuchDevice: the parent is not there.
+            WrongKind: the device by that name is no VLAN.
+            Mismatch: it is a VLAN with another tag or parent.
+            AlreadyExists: the parent has that tag under another name.
+            InvalidArgument: the MTU is larger than the parent's.
+        """
+
+    def ensure_vlan_bridge(
+        self,
+        vlan_num: int,
+        bridge: str,
+        parent: str,
+        dev: str | None = None,
+        *,
+        mac_address: str | None = None,
+        mtu: int | None = None,
+    ) -> str:
+        """Make sure of a VLAN device and of a bridge that has it as a port; return the VLAN device's name.
+
+        ``mac_address`` and ``mtu`` are the VLAN device's; the bridge takes them over when it is made.
+        A failure takes back a VLAN device that this call has made.
+
+        Raises: what :meth:`ensure_vlan` and :meth:`ensure_bridge` raise.
+        """
+        names.device_name(bridge, "bridge")
+        name = names.device_name(dev if dev is not None else f"vlan{names.vlan_id(vlan_num)}", "VLAN device")
+        names.device_name(parent, "parent")
+        was_there = self.device_exists(name)
+        self.ensure_vlan(vlan_num, parent, name, mac_address=mac_address, mtu=mtu)
+        try:
+            self.ensure_bridge(bridge, name)
+        except BaseException:
+            if not was_there:
+                self.delete_net_dev(name)
+            raise
+        return name
+
+    # -- taps and virtual cables ----------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def create_tap_dev(
+        self,
+        dev: str,
+        mac_address: str | None = None,
+        *,
+        multi_queue: bool = False,
+        mtu: int | None = None,
+        owner: int | str | None = None,
+        group: int | str | None = None,
+    ) -> None:
+        """Make sure of a tap device that outlives its users, up, with the properties that are given.
+
+        ``owner`` and ``group`` are names or numbers. A tap that is there is adopted, as callers expect who plug a guest
+        again: MAC address, MTU, owner, group and state are set, and what cannot be set is refused.
+
+        Raises:
+            WrongKind: there is another device by that name.
+            Mismatch: the tap that is there has other queues than asked.
+            Unsupported: multiple queues, or owners, are not to be had here.
+        """
+
+    @abc.abstractmethod
+    def create_veth_pair(self, dev: str, peer: str, *, mtu: int | None = None) -> None:
+        """Make sure of a virtual cable between two devices, both up, with ``mtu`` on both.
+
+        A pair that is there with these two ends is adopted.
+
+        Raises:
+            WrongKind: one of the names is taken by another kind of device.
+            Mismatch: one end is there and its other end is not ``peer``; the message says what it is instead.
+        """
