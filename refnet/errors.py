@@ -7,7 +7,11 @@ refnet is a bug in it.
 from __future__ import annotations
 
 import errno as errno_module
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+
+Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 class RefnetError(Exception):
@@ -138,3 +142,23 @@ class CommandFailed(RefnetError):
         self.status = status
         self.stdout = stdout
         self.stderr = stderr
+
+
+def operation(method: Method) -> Method:
+    """Decorate a driver's method so that every error that leaves it carries the method's name, and a device.
+
+    The outermost method wins: what the caller called is what the caller reads. The device is the one that the error
+    names already, else the method's first argument.
+    """
+
+    @functools.wraps(method)
+    def named(self: object, *args: object, **kwargs: object) -> object:
+        try:
+            return method(self, *args, **kwargs)
+        except RefnetError as error:
+            error.operation = method.__name__
+            if error.device is None and args and isinstance(args[0], str):
+                error.device = args[0]
+            raise
+
+    return cast(Method, named)

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from types import TracebackType
 
 from refnet import names
+from refnet.errors import operation
 
 
 class Capability(str, enum.Enum):
@@ -353,6 +354,7 @@ class NetDevDriver(abc.ABC):
             InvalidArgument: the MTU is larger than the parent's.
         """
 
+    @operation
     def ensure_vlan_bridge(
         self,
         vlan_num: int,

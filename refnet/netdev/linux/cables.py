@@ -1,0 +1,154 @@
+"""Taps and virtual cables: what a guest is plugged in by."""
+
+from __future__ import annotations
+
+import errno
+import grp
+import pwd
+from collections.abc import Callable
+
+from refnet import names
+from refnet.errors import InvalidArgument, KernelRefused, Mismatch, operation
+from refnet.netdev.driver import Capability, Kind
+from refnet.netdev.linux import link as links
+from refnet.netdev.linux import tun
+from refnet.netdev.linux.base import ATTEMPTS
+from refnet.netdev.linux.change import Change, Step
+from refnet.netdev.linux.devices import Devices, Properties
+from refnet.netdev.linux.errors import check_kind, translate
+from refnet.netdev.linux.link import Link
+from refnet.netdev.linux.netlink import KernelError
+
+
+class Cables(Devices):
+    """Taps and virtual-Ethernet pairs."""
+
+    @operation
+    def create_tap_dev(
+        self,
+        dev: str,
+        mac_address: str | None = None,
+        *,
+        multi_queue: bool = False,
+        mtu: int | None = None,
+        owner: int | str | None = None,
+        group: int | str | None = None,
+    ) -> None:
+        """Make the tap by its ioctls, then set all the rest in one request; or adopt the one that is there."""
+        names.device_name(dev)
+        names.flag(multi_queue, "multi_queue")
+        properties: Properties = []
+        if mac_address is not None:
+            properties.append(("IFLA_ADDRESS", names.mac_address(mac_address)))
+        if mtu is not None:
+            properties.append(("IFLA_MTU", names.mtu(mtu)))
+        uid, gid = _user_id(owner), _group_id(group)
+
+        for _ in range(ATTEMPTS):
+            try:
+                tun.create(dev, multi_queue=multi_queue, owner=uid, group=gid)
+            except tun.NameTaken:
+                link = self.find(dev)
+                if link is None:
+                    continue
+                self._adopt_tap(link, multi_queue, uid, gid)
+                self._reconcile(link, properties)
+                return
+            with Change(self.channel) as change:
+                change.do(Step("make the tap", None, links.delete(name=dev)))
+                try:
+                    change.do(Step("set the tap up", links.change(properties, name=dev, up=True), None))
+                except KernelError as error:
+                    raise translate(error, dev, Capability.TAP) from None
+            return
+        raise KernelRefused(f"tap {dev} came and went {ATTEMPTS} times during the call", errno=errno.EAGAIN)
+
+    @operation
+    def create_veth_pair(self, dev: str, peer: str, *, mtu: int | None = None) -> None:
+        """Make both ends in one request and set the far one up; or adopt the pair that is there."""
+        names.device_name(dev)
+        names.device_name(peer, "peer")
+        if dev == peer:
+            raise InvalidArgument(f"both ends are called {dev}: a pair needs two names", device=dev)
+        properties: Properties = [("IFLA_MTU", names.mtu(mtu))] if mtu is not None else []
+        other = {"attrs": [("IFLA_IFNAME", peer), *properties]}
+        create = links.create(dev, "veth", [("VETH_INFO_PEER", other)], properties)
+
+        for _ in range(ATTEMPTS):
+            try:
+                with Change(self.channel) as change:
+                    change.do(Step("create the pair", create, links.delete(name=dev)))
+                    # The kernel cannot set the far end up before the near end is there.
+                    change.do(Step(f"set {peer} up", links.change(name=peer, up=True), None))
+                return
+            except KernelError as error:
+                if error.errno != errno.EEXIST:
+                    raise translate(error, dev, Capability.VETH) from None
+            ends = self.find_both(dev, peer)
+            if ends[0] is None and ends[1] is None:
+                continue
+            self._check_pair(dev, peer, *ends)
+            for end in ends:
+                if end is not None:
+                    self._reconcile(end, properties)
+            return
+        raise KernelRefused(f"{dev} and {peer} came and went {ATTEMPTS} times during the call", errno=errno.EAGAIN)
+
+    def _adopt_tap(self, link: Link, multi_queue: bool, uid: int | None, gid: int | None) -> None:
+        check_kind(link, Kind.TAP)
+        if link.multi_queue != multi_queue:
+            raise Mismatch(
+                f"tap {link.name} has multi_queue={link.multi_queue}, not {multi_queue}, and that cannot be changed:"
+                f" delete it first",
+                device=link.name,
+                errno=errno.EEXIST,
+            )
+        if link.persistent and uid in (None, link.owner) and gid in (None, link.group):
+            return
+        try:
+            tun.adopt(link.name, multi_queue=multi_queue, owner=uid, group=gid)
+        except tun.Held:
+            raise Mismatch(
+                f"tap {link.name} is held by a program, so that its owner ({link.owner}), group ({link.group}) and "
+                f"persistence ({link.persistent}) cannot be changed",
+                device=link.name,
+                errno=errno.EBUSY,
+            ) from None
+
+    def _check_pair(self, dev: str, peer: str, dev_link: Link | None, peer_link: Link | None) -> None:
+        """See that two devices are each other's ends; say what is there instead."""
+        for link in (dev_link, peer_link):
+            if link is not None:
+                check_kind(link, Kind.VETH)
+        if dev_link and peer_link and dev_link.below == peer_link.index and not dev_link.below_elsewhere:
+            return
+        half, missing = (dev_link, peer) if dev_link is not None else (peer_link, dev)
+        assert half is not None
+        actual = "in another network namespace" if half.below_elsewhere else self.name_of(half.below) or "gone"
+        raise Mismatch(
+            f"{half.name} is there, but its other end is {actual}, not {missing}: delete {half.name} first",
+            device=half.name,
+            errno=errno.EEXIST,
+        )
+
+
+def _user_id(owner: int | str | None) -> int | None:
+    return _id(owner, "owner", "user", lambda name: pwd.getpwnam(name).pw_uid)
+
+
+def _group_id(group: int | str | None) -> int | None:
+    return _id(group, "group", "group", lambda name: grp.getgrnam(name).gr_gid)
+
+
+def _id(value: int | str | None, what: str, kind: str, look_up: Callable[[str], int]) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            return int(look_up(value))
+        except (KeyError, ValueError):
+            raise InvalidArgument(f"{what} {value!r}: there is no such {kind} on this host") from None
+    # 2**32 - 1 means "nobody in particular" to the kernel.
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**32 - 1:
+        raise InvalidArgument(f"{what} {value!r} is neither the name of a {kind} nor a number from 0 to 4294967294")
+    return value
