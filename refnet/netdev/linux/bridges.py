@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+import sys
 
 from refnet import locks, names
 from refnet.errors import (
@@ -22,9 +23,8 @@ from refnet.netdev.linux import link as links
 from refnet.netdev.linux import records
 from refnet.netdev.linux.base import ATTEMPTS, LinuxBase, lock_name, random_mac
 from refnet.netdev.linux.change import Change, Step
-from refnet.netdev.linux.devices import Properties
 from refnet.netdev.linux.errors import check_kind, translate
-from refnet.netdev.linux.link import Link
+from refnet.netdev.linux.link import Link, Properties
 from refnet.netdev.linux.netlink import KernelError
 
 #: linux/if_link.h: the attributes of a bridge that callers can ask for.
@@ -213,7 +213,9 @@ class Bridges(LinuxBase):
         if mtu is not None and mtu != link.mtu:
             properties.append(("IFLA_MTU", mtu))
         wrong = [
-            (key, value) for key, value in data if int.from_bytes(link.data[_BRIDGE_NUMBER[key]], "little") != value
+            (key, value)
+            for key, value in data
+            if int.from_bytes(link.data[_BRIDGE_NUMBER[key]], sys.byteorder) != value
         ]
         if properties or wrong or not link.up:
             self.channel.ask(links.change(properties, index=link.index, up=True, kind="bridge", data=wrong))

@@ -14,9 +14,9 @@ from refnet.netdev.linux import link as links
 from refnet.netdev.linux import tun
 from refnet.netdev.linux.base import ATTEMPTS
 from refnet.netdev.linux.change import Change, Step
-from refnet.netdev.linux.devices import Devices, Properties
+from refnet.netdev.linux.devices import Devices
 from refnet.netdev.linux.errors import check_kind, translate
-from refnet.netdev.linux.link import Link
+from refnet.netdev.linux.link import Link, Properties
 from refnet.netdev.linux.netlink import KernelError
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import socket
-from typing import Any
 
 from refnet import names
 from refnet.errors import Unsupported, operation
@@ -13,7 +12,7 @@ from refnet.netdev.linux import link as links
 from refnet.netdev.linux import tun
 from refnet.netdev.linux.base import LinuxBase
 from refnet.netdev.linux.errors import translate
-from refnet.netdev.linux.link import Link
+from refnet.netdev.linux.link import Link, Properties
 from refnet.netdev.linux.netlink import KernelError
 
 #: The kernel's word for the kind of link that a capability needs.
@@ -27,9 +26,6 @@ _KERNEL_KIND = {
     Capability.VETH: "veth",
 }
 _TAP_CAPABILITIES = (Capability.TAP, Capability.TAP_MULTI_QUEUE, Capability.TAP_OWNER)
-
-#: Attributes of a link by pyroute2's names, as they are sent.
-Properties = list[tuple[str, Any]]
 
 
 class Devices(LinuxBase):

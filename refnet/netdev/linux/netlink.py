@@ -15,8 +15,7 @@ import socket
 import struct
 import threading
 import weakref
-from collections.abc import Iterator
-from typing import TypeAlias
+from collections.abc import Callable, Iterator
 
 from pyroute2.netlink import (
     NETLINK_EXT_ACK,
@@ -51,9 +50,6 @@ _TIME_LIMIT = 30
 _RECEIVE_BYTES = 1 << 16
 _LIST_ATTEMPTS = 20
 
-#: An attribute's number and its bytes.
-Attribute: TypeAlias = "tuple[int, bytes]"
-
 
 class KernelError(Exception):
     """The kernel's refusal of one request: ``errno`` and, where it gave any, its own words."""
@@ -65,15 +61,18 @@ class KernelError(Exception):
         super().__init__(self.words)
 
 
-def attributes(data: bytes, offset: int = 0) -> Iterator[Attribute]:
-    """Walk the attributes in ``data`` from ``offset`` on, in the kernel's order."""
+def attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
+    """Read the attributes in ``data`` from ``offset`` on: their bytes by number."""
+    found: dict[int, bytes] = {}
     end = len(data)
+    unpack = _ATTRIBUTE.unpack_from
     while offset + 4 <= end:
-        length, number = _ATTRIBUTE.unpack_from(data, offset)
+        length, number = unpack(data, offset)
         if length < 4:
-            return
-        yield number & _ATTRIBUTE_TYPE, data[offset + 4 : offset + length]
+            break
+        found[number & _ATTRIBUTE_TYPE] = data[offset + 4 : offset + length]
         offset += (length + 3) & ~3
+    return found
 
 
 def pack(number: int, value: bytes) -> bytes:
@@ -82,19 +81,23 @@ def pack(number: int, value: bytes) -> bytes:
 
 
 class Request:
-    """One message to the kernel: its type (``RTM_…``), flags, and the body behind the header."""
+    """One message to the kernel: its type (``RTM_…``), flags, and the body behind the header.
 
-    __slots__ = ("body", "flags", "type")
+    The body may be a function that makes it: most undoings are never sent, and encoding is most of a request's cost.
+    """
 
-    def __init__(self, message_type: int, body: bytes, flags: int = NLM_F_ACK) -> None:
+    __slots__ = ("_body", "flags", "type")
+
+    def __init__(self, message_type: int, body: bytes | Callable[[], bytes], flags: int = NLM_F_ACK) -> None:
         """Make a request that is acknowledged, or, with ``flags=0``, answered."""
         self.type = message_type
-        self.body = body
         self.flags = flags | NLM_F_REQUEST
+        self._body = body
 
     def encode(self, sequence: int) -> bytes:
-        """Put the header in front."""
-        return HEADER.pack(HEADER.size + len(self.body), self.type, self.flags, sequence, 0) + self.body
+        """Put the header in front of the body."""
+        body = self._body if isinstance(self._body, bytes) else self._body()
+        return HEADER.pack(HEADER.size + len(body), self.type, self.flags, sequence, 0) + body
 
 
 class Channel:
@@ -255,9 +258,7 @@ def _refusal(body: bytes, flags: int) -> KernelError | None:
     if flags & NLM_F_ACK_TLVS:
         # With NETLINK_CAP_ACK the request's header alone is repeated before the attributes.
         skip = _INT.size + HEADER.size if flags & NLM_F_CAPPED else _INT.size
-        for number, value in attributes(body, skip):
-            if number == _NLMSGERR_ATTR_MSG:
-                words = value.rstrip(b"\0").decode(errors="replace")
+        words = attributes(body, skip).get(_NLMSGERR_ATTR_MSG, b"").rstrip(b"\0").decode(errors="replace")
     return KernelError(-code, words)
 
 

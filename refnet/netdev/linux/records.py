@@ -13,6 +13,7 @@ import errno
 import ipaddress
 import socket
 import struct
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -149,7 +150,7 @@ class RouteRecord:
     @property
     def movable(self) -> bool:
         """Whether it is one to carry over: not the kernel's own for local, broadcast or link-local traffic."""
-        table = int.from_bytes(self.found.get(_RTA_TABLE, b""), "little") or self.header[4]
+        table = int.from_bytes(self.found.get(_RTA_TABLE, b""), sys.byteorder) or self.header[4]
         if table == _RT_TABLE_LOCAL or self.header[7] != _RTN_UNICAST:
             return False
         if self.family != socket.AF_INET6 or _RTA_DST not in self.found:
@@ -222,14 +223,14 @@ def list_routes(family: int, index: int) -> Request:
 def parse_address(body: bytes) -> AddressRecord:
     """Read the body of an ``RTM_NEWADDR`` message."""
     family, prefix_length, flags, scope, _ = _IFADDR.unpack_from(body)
-    found = dict(attributes(body, _IFADDR.size))
+    found = attributes(body, _IFADDR.size)
     found.setdefault(_IFA_FLAGS, struct.pack("=I", flags))
     return AddressRecord(family, prefix_length, scope, found)
 
 
 def parse_route(body: bytes) -> RouteRecord:
     """Read the body of an ``RTM_NEWROUTE`` message."""
-    return RouteRecord(_ROUTE.unpack_from(body), dict(attributes(body, _ROUTE.size)))
+    return RouteRecord(_ROUTE.unpack_from(body), attributes(body, _ROUTE.size))
 
 
 def new_address(address: names.InterfaceAddress) -> AddressRecord:
