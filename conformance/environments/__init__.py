@@ -1,0 +1,1 @@
+"""Where specs run: a kernel with the tools on it. ``local`` is the embedded default."""

@@ -1,0 +1,124 @@
+"""Faults on demand: the Nth request that this process makes of the system fails, or is the one that it dies at.
+
+A request is a netlink message, an ioctl on a tap, or the start of a program, whatever code makes it. A message that is to
+fail goes to the kernel with a type that no kernel knows: the refusal that comes back is a real one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import signal
+import socket
+import struct
+import subprocess
+from collections.abc import Callable, Iterator
+from typing import Any
+
+_HEADER = struct.Struct("=IHHII")
+#: Above every rtnetlink type (RTM_MAX): the kernel answers EOPNOTSUPP.
+_UNKNOWN_TYPE = 0x0FFF
+#: Netlink types come in fours (new, del, get, set); the third of each only asks.
+_FIRST_TYPE, _ASKING = 16, 2
+
+#: What a program does that is to fail: what ``ip`` says and exits with when the kernel refuses.
+_FAILING = ("sh", "-c", "echo 'RTNETLINK answers: No buffer space available' >&2; exit 2")
+
+
+class Injection:
+    """The fault to come, and what has been seen so far."""
+
+    def __init__(self, at: int, *, kill: bool) -> None:
+        """Fail, or die at, the request number ``at``; 0 only counts."""
+        self.at = at
+        self.kill = kill
+        #: Requests made, and those among them that write.
+        self.requests = 0
+        self.writes = 0
+
+    @property
+    def hit(self) -> bool:
+        """Whether the fault has happened."""
+        return 0 < self.at <= self.requests
+
+    def request(self, *, writes: bool) -> bool:
+        """Count a request; True: it is the one that has to fail."""
+        self.requests += 1
+        self.writes += writes
+        if self.requests != self.at:
+            return False
+        if self.kill:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return True
+
+
+@contextlib.contextmanager
+def injected(at: int, *, kill: bool = False) -> Iterator[Injection]:
+    """Have the request number ``at`` of this process fail (or with ``kill``, be killed at it) within the context."""
+    injection = Injection(at, kill=kill)
+    with contextlib.ExitStack() as patches:
+        for name in ("send", "sendall", "sendto"):
+            _patch(patches, socket.socket, name, _sending(injection, getattr(socket.socket, name)))
+        _patch(patches, socket.socket, "sendmsg", _sending_parts(injection, socket.socket.sendmsg))
+        _patch(patches, subprocess.Popen, "__init__", _starting(injection, subprocess.Popen.__init__))
+        _patch(patches, fcntl, "ioctl", _controlling(injection, fcntl.ioctl))
+        yield injection
+
+
+def _patch(patches: contextlib.ExitStack, owner: Any, name: str, replacement: Callable[..., Any]) -> None:
+    own = vars(owner).get(name)
+    setattr(owner, name, replacement)
+    # socket.socket inherits these from C: the original is uncovered by taking the replacement away.
+    patches.callback(setattr, owner, name, own) if own is not None else patches.callback(delattr, owner, name)
+
+
+def _sending(injection: Injection, original: Callable[..., Any]) -> Callable[..., Any]:
+    def send(self: socket.socket, data: Any, *rest: Any) -> Any:
+        return original(self, _through(injection, self, data), *rest)
+
+    return send
+
+
+def _sending_parts(injection: Injection, original: Callable[..., Any]) -> Callable[..., Any]:
+    def sendmsg(self: socket.socket, buffers: Any, *rest: Any) -> Any:
+        return original(self, [_through(injection, self, b"".join(map(bytes, buffers)))], *rest)
+
+    return sendmsg
+
+
+def _through(injection: Injection, sock: socket.socket, data: Any) -> Any:
+    """Count the messages in what is sent on a netlink socket, and spoil the one that has to fail."""
+    if sock.family != getattr(socket, "AF_NETLINK", None):
+        return data
+    messages = bytearray(data)
+    offset = 0
+    while offset + _HEADER.size <= len(messages):
+        length, kind, *_ = _HEADER.unpack_from(messages, offset)
+        if length < _HEADER.size:
+            break
+        if injection.request(writes=kind >= _FIRST_TYPE and (kind - _FIRST_TYPE) % 4 != _ASKING):
+            struct.pack_into("=H", messages, offset + 4, _UNKNOWN_TYPE)
+        offset += (length + 3) & ~3
+    return bytes(messages)
+
+
+def _starting(injection: Injection, original: Callable[..., Any]) -> Callable[..., Any]:
+    def start(self: Any, args: Any, *rest: Any, **kwargs: Any) -> Any:
+        # Whether a program only asks is not for the suite to know; see Oracle.unwritten.
+        if injection.request(writes=False):
+            args = _FAILING
+        return original(self, args, *rest, **kwargs)
+
+    return start
+
+
+def _controlling(injection: Injection, original: Callable[..., Any]) -> Callable[..., Any]:
+    def ioctl(descriptor: Any, *rest: Any) -> Any:
+        number = descriptor if isinstance(descriptor, int) else descriptor.fileno()
+        if os.readlink(f"/proc/self/fd/{number}") == "/dev/net/tun" and injection.request(writes=True):
+            raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+        return original(descriptor, *rest)
+
+    return ioctl

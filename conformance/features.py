@@ -1,0 +1,81 @@
+"""What this environment can do, found out by the suite itself: by doing it, in a network namespace of its own.
+
+The answer is independent of what a driver says, and a spec that could not be run is recorded with it.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+
+from conformance.errors import SuiteError
+from conformance.topology import namespaces
+from conformance.topology.linux import Stack, open_tap
+from refnet.netdev.driver import Capability
+
+#: Needs of specs that no driver can declare.
+SECOND_USER = "second-user"
+
+_ATTEMPT = "attempt"
+_LINKS = {
+    Capability.BRIDGE: "type bridge",
+    Capability.BRIDGE_STP: "type bridge stp_state 1",
+    Capability.BRIDGE_FORWARD_DELAY: "type bridge forward_delay 400",
+    Capability.BRIDGE_AGEING_TIME: "type bridge ageing_time 1000",
+    Capability.BRIDGE_MULTICAST_SNOOPING: "type bridge mcast_snooping 0",
+    Capability.VLAN: "link carrier0 type vlan id 5",
+    Capability.VETH: "type veth peer name attempt-peer",
+}
+_TAPS = {
+    Capability.TAP: "",
+    Capability.TAP_MULTI_QUEUE: " multi_queue",
+    Capability.TAP_OWNER: f" user {os.geteuid()}",
+}
+
+
+@functools.cache
+def lacking(feature: str) -> str | None:
+    """Return why a capability or a need cannot be had in this environment, in the system's words; None: it can."""
+    if feature == SECOND_USER:
+        return _second_user()
+    capability = Capability(feature)
+    stack = Stack("probe", namespaces.new_network())
+    try:
+        if capability is Capability.IPV6:
+            return _attempt(stack, "addr add 2001:db8::1/64 dev lo")
+        if capability in _TAPS:
+            stack_words = _attempt(stack, f"tuntap add dev {_ATTEMPT} mode tap{_TAPS[capability]}")
+            return stack_words or _held(stack)
+        if capability is Capability.VLAN:
+            _attempt(stack, "link add dev carrier0 type veth peer name carrier1")
+        return _attempt(stack, f"link add name {_ATTEMPT} {_LINKS[capability]}")
+    finally:
+        stack.close()
+
+
+def _attempt(stack: Stack, command: str) -> str | None:
+    try:
+        stack.ip(command)
+    except SuiteError as error:
+        words = str(error).partition("ip -batch -: ")[2].partition(" (stdin")[0]
+        return f"'ip {command}' says: {' '.join(words.split())}"
+    return None
+
+
+def _held(stack: Stack) -> str | None:
+    """See that a tap can be held as well, which takes the right to open /dev/net/tun."""
+    with stack.entered():
+        try:
+            os.close(open_tap(_ATTEMPT, 0x1002))
+        except OSError as error:
+            # EINVAL: the tap is there and has several queues, which is all that is asked here.
+            return None if error.errno == 22 else f"/dev/net/tun: {error.strerror}"
+    return None
+
+
+def _second_user() -> str | None:
+    mapped = sum(int(line.split()[2]) for line in Path("/proc/self/uid_map").read_text().splitlines())
+    if mapped > 1:
+        return None
+    return "only one user id is mapped in this user namespace: run as root, or have ids granted in /etc/subuid"

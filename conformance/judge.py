@@ -1,0 +1,168 @@
+"""Judges a run: collects outcomes where they come together, sees that none is missing, and writes the report."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Generator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conformance import mutants, report, runner
+from conformance import spec as specs
+from conformance.outcome import Outcome
+from conformance.progress import Progress
+from conformance.report.matrix import KillMatrix
+from conformance.verdict import ExitStatus, Status, judge
+
+
+class Judge:
+    """The part of the plugin that lives in the process where all outcomes arrive."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        """Know from the manifest what has to arrive."""
+        self.config = config
+        self.started = time.time()
+        self.specs = specs.manifest()
+        only = tuple(filter(None, config.option.conformance_only.split(",")))
+        self.selected = [one.id for one in specs.select(self.specs, only=only, level=config.option.conformance_level)]
+        self.outcomes: dict[tuple[str, str | None], Outcome] = {}
+        self.trouble: list[str] = []
+        self.facts = report.facts(config.option.netdev)
+        self._by_function = {
+            f"{one.__module__.rsplit('.', 1)[-1]}.py::{one.__name__}": specs.of(one) for one in _functions()
+        }
+        total = len(self._pairs()) if config.option.conformance_mutants else len(self.selected)
+        self.progress = (
+            Progress(total, {one.id: one for one in self.specs}) if config.option.conformance_progress else None
+        )
+
+    # -- listening ------------------------------------------------------------------------------------
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Take in a phase of a spec; a report without an outcome is that of a worker that died."""
+        phase = runner.outcome_in(report) or self._lost(report)
+        if phase is None:
+            return
+        known = self.outcomes.get(phase.key)
+        if known is None:
+            self.outcomes[phase.key] = known = phase
+        else:
+            known.merge(phase)
+        if self.progress and (report.when == "teardown" or phase.status is Status.ERROR):
+            self.progress.tell(known)
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note a spec module that could not be read."""
+        if report.failed:
+            self.trouble.append(
+                f"collection of {report.nodeid or 'the specs'} failed: {_last_line(report.longreprtext)}"
+            )
+
+    def pytest_internalerror(self, excrepr: object) -> None:
+        """Note that pytest or a plugin crashed."""
+        self.trouble.append(f"the test runner crashed: {_last_line(str(excrepr))}")
+
+    def pytest_keyboard_interrupt(self) -> None:
+        """Note that somebody ended the run."""
+        self.trouble.append("the run was interrupted")
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """Note that a worker was lost."""
+        if error:
+            self.trouble.append(f"worker {node.gateway.id} was lost: {_last_line(str(error))}")
+
+    def _lost(self, report: pytest.TestReport) -> Outcome | None:
+        place = report.nodeid.replace(os.sep, "/").rsplit("/", 1)[-1]
+        function, _, rest = place.partition("[")
+        one = self._by_function.get(function)
+        if one is None:
+            return None
+        message = f"the worker that ran it was lost: {_last_line(report.longreprtext) or report.outcome}"
+        return Outcome(one.id, Status.ERROR, message, mutant=rest.rstrip("]") or None)
+
+    # -- judging --------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Judge when all the others have finished, and make the verdict pytest's exit status."""
+        try:
+            result = yield
+        finally:
+            status = self._finish_mutants() if self.config.option.conformance_mutants else self._finish()
+            if "the run was interrupted" in self.trouble:
+                status = ExitStatus.INTERRUPTED
+            session.exitstatus = int(status)
+        return result
+
+    def _finish(self) -> ExitStatus:
+        statuses = {outcome.id: outcome.status for outcome in self.outcomes.values()}
+        verdict = judge(self.specs, self.selected, statuses)
+        document = report.document(
+            self.facts,
+            self.specs,
+            self.selected,
+            self.outcomes.values(),
+            self.trouble,
+            started=self.started,
+            seed=self.config.option.conformance_seed,
+        )
+        written = self._write(document)
+        if self.progress:
+            self.progress.summary(document, verdict, written)
+        return ExitStatus.SUITE_FAILED if self.trouble else verdict.exit_status
+
+    def _finish_mutants(self) -> ExitStatus:
+        matrix = KillMatrix(self._pairs(), self.outcomes, self.selected, {one.id: one for one in self.specs})
+        directory = self.config.option.conformance_report
+        if directory:
+            Path(directory).mkdir(parents=True, exist_ok=True)
+            (Path(directory) / "mutants.json").write_text(json.dumps(matrix.plain(), indent=1) + "\n")
+        if self.progress:
+            self.progress.mutants(matrix, self.trouble)
+        if self.trouble or matrix.errors:
+            return ExitStatus.SUITE_FAILED
+        return ExitStatus.CONFORMANT if matrix.complete else ExitStatus.NOT_CONFORMANT
+
+    def _pairs(self) -> Mapping[tuple[str, str], str]:
+        """Return the pairs of spec and mutant that this run is about, with the words that are promised."""
+        wanted = self.config.option.conformance_mutants
+        return {
+            (spec_id, one.name): words
+            for one in mutants.all_mutants()
+            if wanted == "all" or one.name in wanted.split(",")
+            for spec_id, words in one.kills.items()
+            if spec_id in self.selected
+        }
+
+    def _write(self, document: dict[str, Any]) -> Path | None:
+        directory = self.config.option.conformance_report
+        if not directory:
+            return None
+        try:
+            return report.write(document, Path(directory))
+        except OSError as error:
+            self.trouble.append(f"the report could not be written: {error}")
+            print(f"conformance: {self.trouble[-1]}", file=sys.stderr)
+            return None
+
+
+def _functions() -> list[Any]:
+    specs.collect()
+    return [
+        value
+        for name, module in list(sys.modules.items())
+        if name.startswith("conformance.specs.")
+        for value in vars(module).values()
+        if specs.of(value) and value.__module__ == name
+    ]
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in str(text).splitlines() if line.strip()]
+    return lines[-1] if lines else ""

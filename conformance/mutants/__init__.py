@@ -1,0 +1,58 @@
+"""Wrong drivers, made on purpose: each has to be caught, by the specs that claim it and with the words they promise."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from conformance.errors import SuiteError
+from refnet.netdev.driver import NetDevDriver
+
+#: Makes a wrong driver out of a right one.
+Builder = Callable[[Any], type[NetDevDriver]]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """A wrong driver: what is wrong with it, and for each spec that catches it, words of that spec's message."""
+
+    name: str
+    wrong: str
+    kills: Mapping[str, str]
+    builder: Builder
+
+
+_registry: dict[str, Mutant] = {}
+
+
+def mutant(name: str, wrong: str, kills: Mapping[str, str]) -> Callable[[Builder], Builder]:
+    """Register a function that derives a wrong driver class from the class it is given."""
+
+    def register(builder: Builder) -> Builder:
+        if name in _registry:
+            raise SuiteError(f"two mutants are called {name}")
+        _registry[name] = Mutant(name, wrong, dict(kills), builder)
+        return builder
+
+    return register
+
+
+@functools.cache
+def all_mutants() -> tuple[Mutant, ...]:
+    """Return all mutants, sorted by name."""
+    for module in pkgutil.iter_modules(__path__, f"{__name__}."):
+        importlib.import_module(module.name)
+    return tuple(sorted(_registry.values(), key=lambda one: one.name))
+
+
+@functools.cache
+def build(name: str, base: type[NetDevDriver]) -> type[NetDevDriver]:
+    """Return the class of a mutant, derived from the driver under test."""
+    all_mutants()
+    made = _registry[name].builder(base)
+    made.__qualname__ = f"mutant {name}"
+    return made

@@ -1,0 +1,1 @@
+"""What the suite looks with: nothing here shares code with a driver."""

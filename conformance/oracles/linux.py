@@ -1,0 +1,302 @@
+"""The suite's eyes on Linux: ``ip -j``, ``bridge -j``, /proc, and the kernel's own notifications."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import socket
+import struct
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from conformance.errors import SuiteError
+from conformance.oracles.state import State, difference
+
+#: Seconds for the kernel to bring links to rest (carrier, operational state) before silence is asked of it.
+_REST_LIMIT = 10.0
+#: RTMGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV6_IFADDR, _IPV6_ROUTE, RTMGRP_NEIGH left out: the kernel's own traffic.
+_GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
+_HEADER = struct.Struct("=IHHII")
+_MESSAGES = {
+    16: "link set",
+    17: "link deleted",
+    20: "address set",
+    21: "address deleted",
+    24: "route set",
+    25: "route deleted",
+}
+
+#: What of a link changes by itself: timers, counters, and states that the kernel settles in its own time.
+_RESTLESS = re.compile(
+    r"_timer$|^stats|^operstate$|^carrier|^topology_change|^(root_port|root_path_cost|root_id|designated_|state$|"
+    r"max_|gso_|gro_|tso_|txqlen|num_|min_mtu|parentbus|parentdev|last_|bridge_id|hold)"
+)
+_RESTLESS_FLAGS = {"LOWER_UP", "NO-CARRIER", "M-DOWN", "linkdown", "dead"}
+_SYSCTLS = (
+    "net/ipv4/ip_forward",
+    "net/ipv4/conf/*/forwarding",
+    "net/ipv4/conf/*/proxy_arp",
+    "net/ipv4/conf/*/arp_ignore",
+    "net/ipv4/conf/*/arp_announce",
+    "net/ipv4/conf/*/rp_filter",
+    "net/ipv4/conf/*/promote_secondaries",
+    "net/ipv6/conf/*/disable_ipv6",
+    "net/ipv6/conf/*/forwarding",
+    "net/ipv6/conf/*/accept_ra",
+)
+
+
+class Oracle:
+    """Looks at the network stack of the calling thread."""
+
+    def link(self, name: str) -> dict[str, Any] | None:
+        """Return what ``ip -d link show`` says of a device; None: it is not there."""
+        found = _ip("link", "show", "dev", name, missing=("does not exist", "Cannot find device"))
+        return found[0] if found else None
+
+    def need(self, name: str) -> dict[str, Any]:
+        """Return what there is to say of a device that a driver says it has made.
+
+        Raises:
+            AssertionError: it is not there.
+        """
+        link = self.link(name)
+        assert link is not None, f"there is no device {name}"
+        return link
+
+    def kind(self, name: str) -> str | None:
+        """Return the kernel's word for a device's kind; None: it has none, or is not there."""
+        kind = (self.link(name) or {}).get("linkinfo", {}).get("info_kind")
+        return str(kind) if kind else None
+
+    def master(self, name: str) -> str | None:
+        """Return the bridge that has the device as a port."""
+        master = self.need(name).get("master")
+        return str(master) if master else None
+
+    def up(self, name: str) -> bool:
+        """Whether a device is administratively up."""
+        return "UP" in self.need(name)["flags"]
+
+    def names(self) -> set[str]:
+        """Return the names of all devices."""
+        return {link["ifname"] for link in _ip("link", "show")}
+
+    def ports(self, bridge: str) -> set[str]:
+        """Return the ports of a bridge."""
+        return {link["ifname"] for link in _ip("link", "show", "master", bridge)}
+
+    def bridge_options(self, bridge: str) -> dict[str, Any]:
+        """Return what the kernel says of a bridge's own settings, without its timers and ids."""
+        data = self.need(bridge)["linkinfo"]["info_data"]
+        return {key: value for key, value in data.items() if not _RESTLESS.search(key)}
+
+    def addresses(self, name: str, family: int) -> list[dict[str, Any]]:
+        """Return a device's addresses of a family (4 or 6) in the kernel's order, without IPv6 link-local ones."""
+        found = _ip(f"-{family}", "addr", "show", "dev", name)
+        listed = [info for link in found for info in link.get("addr_info", [])]
+        return [info for info in listed if family == 4 or info.get("scope") != "link"]
+
+    def cidrs(self, name: str, family: int = 4) -> list[str]:
+        """Return a device's addresses with their prefix lengths, in the kernel's order."""
+        return [f"{info['local']}/{info['prefixlen']}" for info in self.addresses(name, family)]
+
+    def routes(self, family: int = 4) -> list[dict[str, Any]]:
+        """Return all routes of a family that are not the kernel's own local ones."""
+        listed = _ip(f"-{family}", "route", "show", "table", "all")
+        return [
+            _rest(route)
+            for route in listed
+            if route.get("table") != "local" and not str(route.get("dst", "")).startswith(("fe80:", "ff00:"))
+        ]
+
+    def routes_through(self, name: str, family: int = 4) -> list[dict[str, Any]]:
+        """Return the routes whose way out, or one of whose ways out, is a device."""
+        return [
+            route
+            for route in self.routes(family)
+            if route.get("dev") == name or any(hop.get("dev") == name for hop in route.get("nexthops", []))
+        ]
+
+    def learned(self, bridge: str) -> dict[str, str]:
+        """Return a bridge's learned addresses, each with its port."""
+        done = _run("bridge", "-j", "fdb", "show", "br", bridge)
+        return {
+            entry["mac"]: entry["ifname"] for entry in json.loads(done or "[]") if entry.get("state") != "permanent"
+        }
+
+    def state(self) -> State:
+        """Take down everything that a driver could leave behind: links, addresses, routes, rules, settings, locks."""
+        links = {link["ifname"]: _rest(link) for link in _ip("link", "show")}
+        addresses = {
+            link["ifname"]: [_rest(info) for info in link.get("addr_info", []) if not _is_own(info)]
+            for link in _ip("addr", "show")
+        }
+        return State(
+            {
+                "link": links,
+                "addresses": addresses,
+                "route": _keyed(self.routes(4) + self.routes(6)),
+                "rule": _keyed(_ip("-4", "rule", "show") + _ip("-6", "rule", "show")),
+                "setting": _settings(),
+                "file": {str(path): "" for path in sorted(Path("/run").rglob("*")) if not path.is_dir()},
+            }
+        )
+
+    def process_state(self) -> State:
+        """Take down what the driver's process holds: descriptors, threads, child processes."""
+        descriptors = {}
+        for entry in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(OSError):
+                descriptors[entry.name] = re.sub(r"\d+", "N", os.readlink(entry))
+        children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+        return State(
+            {
+                "descriptor": {f"{target} #{count}": "" for target, count in _counted(descriptors.values())},
+                "thread": {f"{thread.name} #{count}": "" for count, thread in enumerate(threading.enumerate())},
+                "process": {pid: _command_line(pid) for pid in children},
+            }
+        )
+
+    @contextlib.contextmanager
+    def unchanged(self, what: str) -> Iterator[None]:
+        """Assert that a piece of work changes nothing in this stack.
+
+        Raises:
+            AssertionError: naming what has changed.
+        """
+        before = self.state()
+        yield
+        changed = difference(before, self.state())
+        assert not changed, f"{what}: the host has changed: {'; '.join(changed)}"
+
+    @contextlib.contextmanager
+    def unwritten(self, what: str) -> Iterator[None]:
+        """Assert that a piece of work changes nothing, and that the kernel tells its listeners of no write either.
+
+        Raises:
+            AssertionError: naming what was written.
+        """
+        self._rest()
+        with _listener() as listener, self.unchanged(what):
+            yield
+            heard = _heard(listener)
+            assert not heard, f"{what}: there was nothing to do, and yet the kernel was written to: {', '.join(heard)}"
+
+    def evidence(self) -> Mapping[str, str]:
+        """Return what a person would look at, as text by file name."""
+        commands = {
+            "links.txt": ("ip", "-d", "link", "show"),
+            "addresses.txt": ("ip", "addr", "show"),
+            "routes.txt": ("ip", "route", "show", "table", "all"),
+            "routes6.txt": ("ip", "-6", "route", "show", "table", "all"),
+            "bridge.txt": ("bridge", "-d", "link", "show"),
+            "fdb.txt": ("bridge", "fdb", "show"),
+        }
+        return {name: f"$ {' '.join(argv)}\n{_run(*argv, check=False)}" for name, argv in commands.items()}
+
+    def _rest(self) -> None:
+        """Wait until no link is on its way from one state to another."""
+        deadline = time.monotonic() + _REST_LIMIT
+        while any(_is_moving(link) for link in _ip("link", "show")):
+            if time.monotonic() > deadline:
+                raise SuiteError("the links of the sandbox do not come to rest")
+            time.sleep(0.01)
+
+
+def _is_moving(link: Mapping[str, Any]) -> bool:
+    flags = link["flags"]
+    if "LOOPBACK" in flags:
+        return False
+    expected = "DOWN" if "UP" not in flags or "LOWER_UP" not in flags else "UP"
+    return link["operstate"] not in (expected, "UNKNOWN", "LOWERLAYERDOWN")
+
+
+def _rest(value: Any) -> Any:
+    """Leave out what changes by itself."""
+    if isinstance(value, dict):
+        return {
+            key: "finite" if key.endswith("life_time") and inner != 0xFFFFFFFF else _rest(inner)
+            for key, inner in value.items()
+            if not _RESTLESS.search(key) and key not in ("expires", "tentative", "dynamic")
+        }
+    if isinstance(value, list):
+        return [_rest(inner) for inner in value if not (isinstance(inner, str) and inner in _RESTLESS_FLAGS)]
+    return value
+
+
+def _is_own(info: Mapping[str, Any]) -> bool:
+    """Whether the kernel gives the address by itself when a link comes up."""
+    return info.get("family") == "inet6" and info.get("scope") == "link"
+
+
+def _keyed(entries: list[Any]) -> dict[str, Any]:
+    """Index entries by their own text; equal ones by how often they occur."""
+    return {f"{text} #{count}" if count else text: "" for text, count in _counted(map(_text, entries))}
+
+
+def _counted(texts: Any) -> list[tuple[str, int]]:
+    seen: dict[str, int] = {}
+    result = []
+    for text in texts:
+        result.append((text, seen.get(text, 0)))
+        seen[text] = seen.get(text, 0) + 1
+    return result
+
+
+def _text(entry: Mapping[str, Any]) -> str:
+    return " ".join(f"{key}={value}" for key, value in sorted(entry.items()) if value not in ([], None))
+
+
+def _settings() -> dict[str, str]:
+    root = Path("/proc/sys")
+    return {
+        str(path.relative_to(root)): path.read_text().strip()
+        for pattern in _SYSCTLS
+        for path in sorted(root.glob(pattern))
+        # The per-device ones come and go with the device, which is seen anyway.
+        if "*" not in pattern or path.parent.name in ("all", "default", "lo")
+    }
+
+
+def _command_line(pid: str) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        return ""
+
+
+@contextlib.contextmanager
+def _listener() -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE) as sock:
+        sock.bind((0, _GROUPS))
+        yield sock
+
+
+def _heard(listener: socket.socket) -> list[str]:
+    heard = []
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            _, kind, *_ = _HEADER.unpack_from(listener.recv(1 << 16))
+            heard.append(_MESSAGES.get(kind, f"message {kind}"))
+    return heard
+
+
+def _ip(*arguments: str, missing: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    text = _run("ip", "-j", "-d", *arguments, missing=missing)
+    return [entry for entry in json.loads(text or "[]") if entry]
+
+
+def _run(*argv: str, missing: tuple[str, ...] = (), check: bool = True) -> str:
+    done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}, timeout=30)
+    if done.returncode and check:
+        if any(words in done.stderr for words in missing):
+            return ""
+        raise SuiteError(f"the suite's own {' '.join(argv)} failed: {done.stderr.strip()}")
+    return done.stdout

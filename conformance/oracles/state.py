@@ -1,0 +1,42 @@
+"""A host's state as the suite takes it down before and after, and the difference of two of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """Sections (``link``, ``route``, …) of named things, each with all that is said of it."""
+
+    sections: Mapping[str, Mapping[str, Any]]
+
+    def without(self, section: str, name: str) -> State:
+        """Return the state with one thing left out of account."""
+        kept = {key: value for key, value in self.sections[section].items() if key != name}
+        return State({**self.sections, section: kept})
+
+
+def difference(before: State, after: State) -> list[str]:
+    """Say in one line each what has come, gone and changed; empty: nothing."""
+    lines = []
+    for section in before.sections:
+        old, new = before.sections[section], after.sections.get(section, {})
+        lines += [f"{section} {name} is gone" for name in old if name not in new]
+        lines += [f"{section} {name} is new" for name in new if name not in old]
+        for name in old:
+            if name in new and old[name] != new[name]:
+                lines += [f"{section} {name}: {change}" for change in _changes(old[name], new[name])]
+    return lines
+
+
+def _changes(old: Any, new: Any, path: str = "") -> list[str]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        changes = []
+        for key in [*old, *(key for key in new if key not in old)]:
+            if old.get(key) != new.get(key):
+                changes += _changes(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+        return changes
+    return [f"{path or 'value'} was {old!r}, is {new!r}"]

@@ -1,0 +1,60 @@
+"""The outcome of one spec, as it travels from the worker that ran it to the process that judges."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from conformance.verdict import Status
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a spec. ``mutant`` names the wrong driver that it was run against, if it was.
+
+    ``message`` says why for anything but passed; ``seconds`` is the time from set-up to clean-up; ``evidence`` are paths of files
+    relative to the report; ``calls`` are the driver's calls in order.
+    """
+
+    id: str
+    status: Status
+    message: str = ""
+    seconds: float = 0.0
+    mutant: str | None = None
+    traceback: str = ""
+    calls: Sequence[str] = ()
+    evidence: Sequence[str] = field(default_factory=list)
+
+    @property
+    def key(self) -> tuple[str, str | None]:
+        """What tells this outcome from others in a run."""
+        return self.id, self.mutant
+
+    def merge(self, phase: Outcome) -> None:
+        """Take in the outcome of a later phase of the same spec: the worst counts, the first message stays."""
+        self.seconds += phase.seconds
+        if phase.message and phase.message not in self.message:
+            self.message = f"{self.message}\nand then: {phase.message}" if self.message else phase.message
+        self.status = Status.worst([self.status, phase.status])
+        self.traceback = self.traceback or phase.traceback
+        self.calls = phase.calls or self.calls
+        self.evidence = [*self.evidence, *(path for path in phase.evidence if path not in self.evidence)]
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as what JSON and pytest's workers can carry."""
+        return {
+            "id": self.id,
+            "status": self.status.value,
+            "message": self.message,
+            "seconds": round(self.seconds, 4),
+            "mutant": self.mutant,
+            "traceback": self.traceback,
+            "calls": list(self.calls),
+            "evidence": list(self.evidence),
+        }
+
+    @classmethod
+    def from_plain(cls, entry: dict[str, Any]) -> Outcome:
+        """Return the outcome that :meth:`plain` was made of."""
+        return cls(**{**entry, "status": Status(entry["status"])})

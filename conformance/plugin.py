@@ -1,0 +1,104 @@
+"""The pytest plugin: it runs specs as tests, each in a sandbox of its own, and judges.
+
+It is loaded in every pytest of an environment that has the suite, and does nothing unless the specs are asked for
+(``pytest --pyargs conformance.specs``). Then it first goes into throw-away namespaces (:mod:`.environments.local`).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import conformance.specs
+from conformance import spec as specs
+from conformance.environments import local
+from conformance.errors import EnvironmentUnavailable
+from conformance.verdict import ExitStatus
+
+_SPECS = Path(conformance.specs.__file__).parent
+#: Seconds that one spec may take before it is stopped and counts as failed.
+_SPEC_LIMIT = 180
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the suite's options. All but ``--netdev`` carry its name, so as not to be in other plugins' way."""
+    group = parser.getgroup("refnet conformance suite")
+    group.addoption(
+        "--netdev", metavar="DRIVER", help="device driver under test: entry-point name or package.module:Class"
+    )
+    group.addoption("--conformance-level", default="full", choices=specs.LEVELS, help="run the specs up to this level")
+    group.addoption("--conformance-only", default="", metavar="ID,…", help="run these specs")
+    group.addoption("--conformance-report", metavar="DIR", help="write report.json, junit.xml and report.html there")
+    group.addoption("--conformance-seed", default="0", metavar="SEED", help="seed of MAC addresses and tokens")
+    group.addoption("--conformance-keep", action="store_true", help="stop at the first failure with its sandbox alive")
+    group.addoption(
+        "--conformance-mutants", metavar="NAME,…", help="run the specs against wrong drivers ('all': every one)"
+    )
+    group.addoption("--conformance-progress", action="store_true", help="print the suite's own progress and summary")
+
+
+def asked_for_specs(config: pytest.Config) -> bool:
+    """Whether this pytest was told to run the specs, by package name or by path."""
+    for argument in config.args:
+        place = argument.partition("::")[0]
+        if config.option.pyargs and (place == "conformance.specs" or place.startswith("conformance.specs.")):
+            return True
+        if Path(place).is_absolute() or os.path.exists(place):
+            path = Path(place).resolve()
+            if path == _SPECS or _SPECS in path.parents:
+                return True
+    return False
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Start over inside throw-away namespaces, if this is about the specs and that has not happened yet."""
+    if not asked_for_specs(config) or local.INSIDE in os.environ or config.option.help or config.option.version:
+        return None
+    try:
+        return local.run([sys.executable, "-m", "pytest", *map(str, config.invocation_params.args)])
+    except EnvironmentUnavailable as unavailable:
+        print(f"conformance: {unavailable}", file=sys.stderr)
+        return int(ExitStatus.NO_ENVIRONMENT)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Bring in the parts: what runs specs, where they run, and what judges, where all outcomes come together."""
+    if not asked_for_specs(config):
+        return
+    # Imported late: a pytest that is not about the specs shall not pay for them.
+    from conformance.judge import Judge
+    from conformance.runner import Runner
+
+    config.option.timeout = getattr(config.option, "timeout", None) or _SPEC_LIMIT
+    is_worker = hasattr(config, "workerinput")
+    is_controller = not is_worker and bool(getattr(config.option, "numprocesses", None))
+    if not is_controller:
+        config.pluginmanager.register(Runner(config), "conformance-runner")
+    if not is_worker:
+        config.pluginmanager.register(Judge(config), "conformance-judge")
+
+
+@pytest.fixture
+def net(request: pytest.FixtureRequest) -> Iterator[object]:
+    """The sandbox of this spec: a network stack of its own, with guests and taps on demand."""
+    yield from _runner(request).sandbox(request)
+
+
+@pytest.fixture
+def netdev(request: pytest.FixtureRequest, net: object) -> Iterator[object]:
+    """The device driver under test (or, in a run of mutants, a wrong one)."""
+    yield from _runner(request).driver(request, net)
+
+
+def _runner(request: pytest.FixtureRequest) -> Any:
+    runner = request.config.pluginmanager.getplugin("conformance-runner")
+    if runner is None:
+        pytest.fail("this fixture is for specs: run them with 'pytest --pyargs conformance.specs'", pytrace=False)
+    return runner

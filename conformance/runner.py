@@ -1,0 +1,293 @@
+"""Runs specs: sandbox, driver, the spec itself or the refusal in its place, evidence, and the outcome."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conformance import features, mutants, refusals
+from conformance import spec as specs
+from conformance.environments import local
+from conformance.errors import SuiteError
+from conformance.harness import DriverUnderTest
+from conformance.oracles.state import difference
+from conformance.outcome import Outcome
+from conformance.spec import Spec
+from conformance.topology import frames, namespaces
+from conformance.topology.linux import ARRIVAL_LIMIT, Sandbox
+from conformance.verdict import Status
+from refnet import config as refnet_config
+from refnet.errors import RefnetError
+from refnet.netdev import ENTRY_POINTS
+from refnet.netdev.driver import Capability, NetDevDriver
+
+#: The name of the property in which an outcome travels with pytest's report.
+PROPERTY = "refnet-outcome"
+_MUTANT = "_mutant"
+#: Seconds to wait for what a mutant may well withhold; with the promised words, a late arrival is no false kill.
+_MUTANT_LIMIT = 1.0
+
+
+class _Item:
+    """What the runner remembers of a spec while it is run."""
+
+    def __init__(self) -> None:
+        self.sandbox: Sandbox | None = None
+        self.netdev: DriverUnderTest | None = None
+        self.unsupported = ""
+        self.evidence: list[str] = []
+
+
+class Runner:
+    """The part of the plugin that lives in each process that runs specs."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        """Load the driver's class; that it can be loaded has been seen before the run."""
+        self.config = config
+        self.driver_class = load_driver(config.option.netdev)
+        directory = config.option.conformance_report
+        self.report_directory = Path(directory).absolute() if directory else None
+        self._items: dict[str, _Item] = {}
+        self._declared: dict[str, frozenset[Capability]] = {}
+
+    # -- before ---------------------------------------------------------------------------------------
+
+    def pytest_sessionstart(self) -> None:
+        """Give this worker a mount namespace of its own, and have it adopt what its children leave behind."""
+        namespaces.unshare(namespaces.CLONE_NEWNS)
+        namespaces.adopt_orphans()
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """In a run of mutants, run each spec once with each mutant that it claims to catch."""
+        one = specs.of(metafunc.function)
+        wanted = self.config.option.conformance_mutants
+        if one is None or not wanted:
+            return
+        names = [mutant.name for mutant in mutants.all_mutants() if one.id in mutant.kills]
+        if wanted != "all":
+            names = [name for name in names if name in wanted.split(",")]
+        metafunc.fixturenames.append(_MUTANT)
+        metafunc.parametrize(_MUTANT, names)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
+        """Keep the specs that were asked for.
+
+        Raises:
+            pytest.UsageError: a test function among the specs is no spec.
+        """
+        only = tuple(filter(None, config.option.conformance_only.split(",")))
+        wanted = {one.id for one in specs.select(specs.collect(), only=only, level=config.option.conformance_level)}
+        kept: list[pytest.Item] = []
+        left: list[pytest.Item] = []
+        for item in items:
+            one = spec_of(item)
+            if one is None:
+                raise pytest.UsageError(f"{item.nodeid} is among the specs and is none: it has no id and no sentence")
+            runs = not config.option.conformance_mutants or isinstance(mutant_of(item), str)
+            (kept if one.id in wanted and runs else left).append(item)
+        items[:] = kept
+        config.hook.pytest_deselected(items=left)
+
+    # -- fixtures -------------------------------------------------------------------------------------
+
+    def sandbox(self, request: pytest.FixtureRequest) -> Iterator[Sandbox]:
+        """Lay a sandbox around a spec, and see afterwards that nothing is left in it."""
+        item = self._items[request.node.nodeid]
+        sandbox = Sandbox(
+            f"{self.config.option.conformance_seed}:{_one(request.node).id}",
+            arrival_limit=_MUTANT_LIMIT if mutant_of(request.node) else ARRIVAL_LIMIT,
+        )
+        item.sandbox = sandbox
+        try:
+            before = sandbox.look.state()
+            held_before = sandbox.look.process_state()
+            yield sandbox
+            sandbox.remove_endpoints()
+            left = difference(before, sandbox.look.state()) + difference(held_before, sandbox.look.process_state())
+            if left:
+                self._collect(request.node)
+                raise AssertionError(f"after the clean-up something is left: {'; '.join(left)}")
+        finally:
+            item.sandbox = None
+            sandbox.remove_endpoints()
+            sandbox.leave()
+
+    def driver(self, request: pytest.FixtureRequest, net: Sandbox) -> Iterator[DriverUnderTest]:
+        """Make the driver, and have it take back what it has made."""
+        item = self._items[request.node.nodeid]
+        netdev = DriverUnderTest(self._class_for(request.node))
+        item.netdev = netdev
+        yield netdev
+        netdev.take_back()
+
+    def _class_for(self, item: pytest.Item) -> type[NetDevDriver]:
+        name = mutant_of(item)
+        return mutants.build(name, self.driver_class) if name else self.driver_class
+
+    # -- running --------------------------------------------------------------------------------------
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, object, object]:
+        """Remember what belongs to one spec for as long as it runs."""
+        self._items[item.nodeid] = _Item()
+        try:
+            return (yield)
+        finally:
+            del self._items[item.nodeid]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
+        """Run the spec, or exercise the refusal of what the driver does not declare."""
+        one = _one(pyfuncitem)
+        item = self._items[pyfuncitem.nodeid]
+        netdev, sandbox = item.netdev, item.sandbox
+        if netdev is None or sandbox is None:
+            raise SuiteError(f"{one.id} takes not both 'netdev' and 'net'")
+        for name in one.capabilities:
+            capability = Capability(name)
+            if capability not in self._capabilities(netdev):
+                refusals.exercise(capability, netdev, sandbox)
+                said = netdev.driver.probe(capability)
+                item.unsupported = (
+                    f"{name}: the driver says {said!r}; the environment: {features.lacking(name) or 'has it'}"
+                )
+                pytest.skip(item.unsupported)
+        for need in one.needs:
+            words = features.lacking(need)
+            if words:
+                item.unsupported = f"{need}: {words}"
+                pytest.skip(item.unsupported)
+        return None
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(
+        self, item: pytest.Item, call: pytest.CallInfo[None]
+    ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Turn a phase into an outcome, with evidence taken before anything is torn down."""
+        report = yield
+        one = specs.of(getattr(item, "function", None))
+        if one is None:
+            return report
+        memory = self._items[item.nodeid]
+        error = call.excinfo.value if call.excinfo else None
+        status = _status(one, error, bool(memory.unsupported), memory.netdev)
+        if status in (Status.FAILED, Status.ERROR) and memory.sandbox is not None:
+            self._collect(item)
+            if self.config.option.conformance_keep:
+                self._hold(one, error)
+        outcome = Outcome(
+            id=one.id,
+            status=status,
+            message=memory.unsupported if status is Status.UNSUPPORTED else _message(error),
+            seconds=call.duration,
+            mutant=mutant_of(item),
+            traceback=report.longreprtext if report.failed else "",
+            calls=memory.netdev.calls if memory.netdev and status is not Status.PASSED else (),
+            evidence=memory.evidence,
+        )
+        report.user_properties.append((PROPERTY, outcome.plain()))
+        return report
+
+    def _capabilities(self, netdev: DriverUnderTest) -> frozenset[Capability]:
+        key = netdev.driver_class.__qualname__
+        if key not in self._declared:
+            self._declared[key] = frozenset(netdev.driver.capabilities())
+        return self._declared[key]
+
+    def _collect(self, item: pytest.Item) -> None:
+        """Write down what a person would want to see, before it is gone."""
+        memory = self._items[item.nodeid]
+        if self.report_directory is None or memory.sandbox is None:
+            return
+        name = _one(item).id + (f"-{mutant_of(item)}" if mutant_of(item) else "")
+        directory = self.report_directory / "evidence" / name
+        directory.mkdir(parents=True, exist_ok=True)
+        texts = dict(memory.sandbox.look.evidence())
+        if memory.netdev is not None:
+            texts["calls.txt"] = "".join(f"{call}\n" for call in memory.netdev.calls)
+        for file_name, text in texts.items():
+            (directory / file_name).write_text(text)
+        for endpoint, captured in memory.sandbox.captures().items():
+            frames.write_pcap(directory / f"{endpoint}.pcap", captured)
+        memory.evidence = sorted(str(path.relative_to(self.report_directory)) for path in directory.iterdir())
+
+    def _hold(self, one: Spec, error: BaseException | None) -> None:
+        """Keep the sandbox of a failed spec until the person has seen enough."""
+        print(
+            f"\n{one.id} failed: {_message(error)}\n"
+            f"Its sandbox is kept. Look at it from another terminal with\n\n"
+            f"    nsenter --target {local.host_pid()} --user --preserve-credentials --net --mount --pid sh\n\n"
+            f"(leave out --user if the suite runs as root), and end it here with Ctrl-C.",
+            flush=True,
+        )
+        with contextlib.suppress(KeyboardInterrupt):
+            while True:
+                time.sleep(3600)
+
+
+def load_driver(option: str | None) -> type[NetDevDriver]:
+    """Return the class of the driver under test.
+
+    Raises:
+        RefnetError: it cannot be found or imported.
+    """
+    chosen = refnet_config.choice(ENTRY_POINTS, option)
+    return refnet_config.load_class(ENTRY_POINTS, chosen, NetDevDriver)  # type: ignore[type-abstract]
+
+
+def spec_of(item: pytest.Item) -> Spec | None:
+    """Return the spec that a test proves, if it does."""
+    return specs.of(getattr(item, "function", None))
+
+
+def mutant_of(item: pytest.Item) -> str | None:
+    """Return the name of the mutant that an item is run against, if it is."""
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get(_MUTANT) if callspec else None
+
+
+def _one(item: pytest.Item) -> Spec:
+    one = spec_of(item)
+    assert one is not None
+    return one
+
+
+def _status(one: Spec, error: BaseException | None, unsupported: bool, netdev: DriverUnderTest | None) -> Status:
+    """Judge a phase by the exception that ended it.
+
+    An assertion is a verdict on the driver, and so is a typed error that the spec did not expect. Everything else,
+    a skip among it, says that the suite has failed to judge.
+    """
+    if error is None:
+        return Status.PASSED
+    if isinstance(error, pytest.skip.Exception):
+        return Status.UNSUPPORTED if unsupported else Status.ERROR
+    if isinstance(error, AssertionError | RefnetError | pytest.fail.Exception):
+        deviations = getattr(netdev.driver_class, "known_deviations", {}) if netdev else {}
+        return Status.KNOWN_DEVIATION if one.id in deviations else Status.FAILED
+    return Status.ERROR
+
+
+def _message(error: BaseException | None) -> str:
+    if error is None:
+        return ""
+    text = str(error).strip()
+    if isinstance(error, AssertionError):
+        # pytest adds the compared values below; the sentence is the first paragraph.
+        return text or "an assertion without words"
+    return f"{type(error).__name__}: {text}"
+
+
+def outcome_in(report: pytest.TestReport) -> Outcome | None:
+    """Return the outcome that a report carries."""
+    for name, value in report.user_properties:
+        if name == PROPERTY:
+            entry: Any = value
+            return Outcome.from_plain(entry)
+    return None

@@ -1,0 +1,133 @@
+"""What a spec is, and the manifest of all of them.
+
+A spec is one normative sentence with an id that never changes, and the function that proves it::
+
+    @spec("BR-04", "A frame to a learned address leaves by that address's port only.")
+    def test_learned_unicast(netdev, net): ...
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import json
+import pkgutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from conformance.errors import SuiteError
+from refnet.netdev.driver import Capability
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+LEVELS = ("core", "full")
+_MANIFEST = Path(__file__).with_name("manifest.json")
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Spec:
+    """One spec. ``capabilities`` are the driver's that it uses, ``needs`` the environment's (:mod:`.features`)."""
+
+    id: str
+    sentence: str
+    level: str
+    area: str
+    topic: str
+    capabilities: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+
+
+def spec(
+    spec_id: str,
+    sentence: str,
+    *,
+    level: str = "core",
+    capability: Capability | Sequence[Capability] = (),
+    needs: Sequence[str] = (),
+) -> Callable[[Function], Function]:
+    """Make a test function the proof of a spec."""
+    if level not in LEVELS:
+        raise SuiteError(f"{spec_id}: level {level!r} is none of {LEVELS}")
+    wanted = (capability,) if isinstance(capability, Capability) else tuple(capability)
+
+    def mark(function: Function) -> Function:
+        *_, area, module = function.__module__.split(".")
+        function.__refnet_spec__ = Spec(  # type: ignore[attr-defined]
+            id=spec_id,
+            sentence=sentence,
+            level=level,
+            area=area,
+            topic=module.removeprefix("test_"),
+            capabilities=tuple(str(one) for one in wanted),
+            needs=tuple(needs),
+        )
+        return function
+
+    return mark
+
+
+def of(function: object) -> Spec | None:
+    """Return the spec that a function proves, if it does."""
+    return getattr(function, "__refnet_spec__", None)
+
+
+@functools.cache
+def collect() -> tuple[Spec, ...]:
+    """Import all spec modules and return their specs, sorted by id.
+
+    Raises:
+        SuiteError: two specs have the same id.
+    """
+    import conformance.specs
+
+    found: dict[str, Spec] = {}
+    for module_info in pkgutil.walk_packages(conformance.specs.__path__, "conformance.specs."):
+        if module_info.ispkg:
+            continue
+        for value in vars(importlib.import_module(module_info.name)).values():
+            one = of(value)
+            if one is None or value.__module__ != module_info.name:
+                continue
+            if one.id in found:
+                raise SuiteError(f"two specs have the id {one.id}")
+            found[one.id] = one
+    return tuple(sorted(found.values()))
+
+
+def manifest() -> tuple[Spec, ...]:
+    """Return the specs that this version of the suite promises, from the file that is part of the package.
+
+    It is written down apart from the modules, so that a spec that gets lost on the way (not packaged, not collected,
+    not run) is missed.
+    """
+    return tuple(
+        Spec(**{**entry, "capabilities": tuple(entry["capabilities"]), "needs": tuple(entry["needs"])})
+        for entry in json.loads(_MANIFEST.read_text())
+    )
+
+
+def manifest_text(specs: Sequence[Spec]) -> str:
+    """Return the text of the manifest file for these specs."""
+    return json.dumps([asdict(one) for one in specs], indent=1) + "\n"
+
+
+def manifest_hash(specs: Sequence[Spec]) -> str:
+    """Return the digest that a report carries: it changes with any id, level or sentence."""
+    return hashlib.sha256(manifest_text(specs).encode()).hexdigest()
+
+
+def select(specs: Sequence[Spec], *, only: Sequence[str] = (), level: str = "full") -> tuple[Spec, ...]:
+    """Return the specs of a run: those named in ``only``, or all up to a level.
+
+    Raises:
+        ValueError: ``only`` names a spec that does not exist.
+    """
+    known = {one.id for one in specs}
+    unknown = sorted(set(only) - known)
+    if unknown:
+        raise ValueError(f"no such spec: {', '.join(unknown)} ('refnet-conformance specs' lists them)")
+    levels = LEVELS[: LEVELS.index(level) + 1]
+    return tuple(one for one in specs if one.id in only or (not only and one.level in levels))

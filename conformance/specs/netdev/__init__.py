@@ -1,0 +1,1 @@
+"""Specs of network device drivers."""
