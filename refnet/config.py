@@ -59,7 +59,7 @@ def load_class(group: str, chosen: str, base: type[T]) -> type[T]:
     try:
         module = importlib.import_module(module_name)
     # A driver is foreign code: whatever its import raises is reported, not passed on as a traceback.
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise DriverNotFound(f"driver {chosen!r}: {module_name} cannot be imported: {_words(error)}") from error
     loaded = module
     for part in class_name.split("."):

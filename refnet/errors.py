@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno as errno_module
 import functools
+import inspect
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, cast
 
@@ -38,6 +39,10 @@ class RefnetError(Exception):
         self.errno = errno
         self.detail = detail
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Come whole through pickle and copy, on the way from another process for one."""
+        return _restore, (type(self), self.args), vars(self)
+
     def __str__(self) -> str:
         """Give one line: operation, sentence, and in brackets errno and the system's words."""
         head = f"{self.operation}: {self.message}" if self.operation else self.message
@@ -54,7 +59,7 @@ class InvalidArgument(RefnetError, ValueError):
 
 
 class InvalidName(InvalidArgument):
-    """A device name that is not 1 to 15 bytes of ``[A-Za-z0-9._-]``, or is ``.`` or ``..``."""
+    """A device name that is not 1 to 15 bytes of ``[A-Za-z0-9._-]``, or is ``.``, ``..``, ``all`` or ``default``."""
 
 
 class NoSuchDevice(RefnetError):
@@ -150,6 +155,7 @@ def operation(method: Method) -> Method:
     The outermost method wins: what the caller called is what the caller reads. The device is the one that the error
     names already, else the method's first argument.
     """
+    _, *parameters = inspect.signature(method).parameters
 
     @functools.wraps(method)
     def named(self: object, *args: object, **kwargs: object) -> object:
@@ -157,8 +163,14 @@ def operation(method: Method) -> Method:
             return method(self, *args, **kwargs)
         except RefnetError as error:
             error.operation = method.__name__
-            if error.device is None and args and isinstance(args[0], str):
-                error.device = args[0]
+            first = args[0] if args else kwargs.get(parameters[0]) if parameters else None
+            # Not isinstance: a Capability is a str as well, and names no device.
+            if error.device is None and type(first) is str:
+                error.device = first
             raise
 
     return cast(Method, named)
+
+
+def _restore(kind: type[RefnetError], args: tuple[Any, ...]) -> RefnetError:
+    return kind.__new__(kind, *args)

@@ -18,6 +18,8 @@ MIN_VLAN, MAX_VLAN = 1, 4094
 #: RFC 791: every host must take 68 bytes. The upper bound is the largest value that a 16-bit IP length can use.
 MIN_MTU, MAX_MTU = 68, 65535
 
+_TAKEN = frozenset({".", "..", "all", "default"})
+
 InterfaceAddress = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 _DEVICE_NAME = re.compile(r"[A-Za-z0-9._-]{1,15}", re.ASCII)
@@ -27,22 +29,25 @@ _MAC_ADDRESS = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}", re.ASCII)
 def device_name(name: object, what: str = "device name") -> str:
     """Return ``name`` if it can name a device on every system that refnet knows.
 
-    1 to 15 bytes of ``[A-Za-z0-9._-]``, not ``.`` or ``..`` (they are directories in ``/proc/sys``). That leaves
-    out the kernel's pattern ``%d``, the wildcards ``+`` and ``*`` of the packet filters, and ``/``, ``:`` and space,
-    which the kernels themselves refuse or, on FreeBSD, accept to nobody's good.
+    1 to 15 bytes of ``[A-Za-z0-9._-]``, not ``.``, ``..``, ``all`` or ``default``: in ``/proc/sys/net/ipv4/conf``,
+    where each device has a directory, these are other ones, and Linux refuses them. That leaves out the kernel's
+    pattern ``%d``, the wildcards ``+`` and ``*`` of the packet filters, and ``/``, ``:`` and space, which the kernels
+    themselves refuse or, on FreeBSD, accept to nobody's good.
 
     Raises:
         InvalidName: saying which rule the name breaks.
     """
     if not isinstance(name, str):
-        raise InvalidName(f"{what} must be a str, not {type(name).__name__}: {name!r}")
-    if _DEVICE_NAME.fullmatch(name) and name not in (".", ".."):
+        raise InvalidName(f"{what} must be a str, not {type(name).__name__}: {shown(name)}")
+    if _DEVICE_NAME.fullmatch(name) and name not in _TAKEN:
         return name
     if not name:
         raise InvalidName(f"{what} is empty: give 1 to {MAX_DEVICE_NAME} characters of A-Z a-z 0-9 . _ -")
     if len(name) > MAX_DEVICE_NAME:
-        raise InvalidName(f"{what} {name!r} has {len(name)} characters: at most {MAX_DEVICE_NAME} are possible")
-    raise InvalidName(f"{what} {name!r} is not possible: use A-Z a-z 0-9 . _ - (and not '.' or '..')")
+        raise InvalidName(f"{what} {shown(name)} has {len(name)} characters: at most {MAX_DEVICE_NAME} are possible")
+    raise InvalidName(
+        f"{what} {shown(name)} is not possible: use A-Z a-z 0-9 . _ - (and not '.', '..', 'all' or 'default')"
+    )
 
 
 def mac_address(mac: object) -> str:
@@ -54,11 +59,11 @@ def mac_address(mac: object) -> str:
     """
     text = mac.lower() if isinstance(mac, str) else ""
     if not _MAC_ADDRESS.fullmatch(text):
-        raise InvalidArgument(f"MAC address {mac!r} is not six hexadecimal octets such as '52:54:00:12:34:56'")
+        raise InvalidArgument(f"MAC address {shown(mac)} is not six hexadecimal octets such as '52:54:00:12:34:56'")
     if int(text[:2], 16) & 1:
-        raise InvalidArgument(f"MAC address {mac!r} is a group address: a device needs a unicast one")
+        raise InvalidArgument(f"MAC address {shown(mac)} is a group address: a device needs a unicast one")
     if text == "00:00:00:00:00:00":
-        raise InvalidArgument(f"MAC address {mac!r} is all zero: a device needs one of its own")
+        raise InvalidArgument(f"MAC address {shown(mac)} is all zero: a device needs one of its own")
     return text
 
 
@@ -87,7 +92,7 @@ def seconds(value: object, what: str) -> float:
         InvalidArgument: it is not a number in that range.
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1_000_000:
-        raise InvalidArgument(f"{what} {value!r} is not a number of seconds from 0 to 1000000")
+        raise InvalidArgument(f"{what} {shown(value)} is not a number of seconds from 0 to 1000000")
     return float(value)
 
 
@@ -98,7 +103,7 @@ def flag(value: object, what: str) -> bool:
         InvalidArgument: it is not a bool.
     """
     if not isinstance(value, bool):
-        raise InvalidArgument(f"{what} must be True or False, not {value!r}")
+        raise InvalidArgument(f"{what} must be True or False, not {shown(value)}")
     return value
 
 
@@ -118,17 +123,25 @@ def interface_address(value: object) -> InterfaceAddress:
             parsed = ipaddress.ip_interface(value)
         except ValueError as error:
             raise InvalidArgument(
-                f"address {value!r} is not an address with a prefix length such as '192.0.2.1/24': {error}"
+                f"address {shown(value)} is not an address with a prefix length such as '192.0.2.1/24': {error}"
             ) from None
     if "%" in str(parsed):
-        raise InvalidArgument(f"address {value!r} has a zone: the device is an argument of its own")
+        raise InvalidArgument(f"address {shown(value)} has a zone: the device is an argument of its own")
     if parsed.ip.is_unspecified or parsed.ip.is_multicast:
-        raise InvalidArgument(f"address {value!r} is no unicast address: a device cannot own it")
+        raise InvalidArgument(f"address {shown(value)} is no unicast address: a device cannot own it")
     return parsed
+
+
+def shown(value: object) -> str:
+    """Return how a value of any type reads in a message."""
+    try:
+        return repr(value)
+    except ValueError:  # Python writes no int of thousands of digits out
+        return f"<{type(value).__name__} too long to be shown>"
 
 
 def _whole_number(value: object, what: str, least: int, most: int) -> int:
     # bool is an int in Python; True as a VLAN would be tag 1 and nobody's intention.
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise InvalidArgument(f"{what} {value!r} is not a whole number from {least} to {most}")
+        raise InvalidArgument(f"{what} {shown(value)} is not a whole number from {least} to {most}")
     return value

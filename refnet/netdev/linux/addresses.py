@@ -11,7 +11,7 @@ from refnet.errors import Mismatch, Unsupported, operation
 from refnet.netdev.driver import Capability
 from refnet.netdev.linux import records
 from refnet.netdev.linux.base import LinuxBase, lock_name, of_family
-from refnet.netdev.linux.change import Change
+from refnet.netdev.linux.change import carry_out
 from refnet.netdev.linux.errors import translate
 from refnet.netdev.linux.link import Link
 from refnet.netdev.linux.netlink import KernelError
@@ -38,7 +38,7 @@ class Addresses(LinuxBase):
         if gone is None:
             return
         has_dependents = not gone.secondary and any(
-            record.secondary and record.interface.network == wanted.network for record in present
+            record.secondary and record.subnet == gone.subnet for record in present
         )
         if has_dependents:
             self._reorder(link, lambda present: [record for record in present if record.interface != wanted])
@@ -65,7 +65,7 @@ class Addresses(LinuxBase):
             return [*(found or [records.new_address(wanted)]), *others]
 
         present = of_family(everything, socket.AF_INET)
-        if present != with_wanted_first(present):
+        if present != records.as_kept(with_wanted_first(present)):
             self._reorder(link, with_wanted_first)
 
     def _link_for_address(self, dev: str, address: str) -> tuple[Link, names.InterfaceAddress]:
@@ -96,13 +96,19 @@ class Addresses(LinuxBase):
             raise translate(error, link.name, Capability.IPV6 if wanted.version == 6 else None) from None
 
     def _reorder(self, link: Link, wanted: Callable[[list[AddressRecord]], list[AddressRecord]]) -> None:
-        """Bring the IPv4 addresses of a device into the order that ``wanted`` makes of the present one."""
-        change = Change(self.channel)
-        try:
-            with locks.held(lock_name()), change:
-                present = of_family(self.addresses(link), socket.AF_INET)
-                routes = self.routes(link, (socket.AF_INET,))
-                for step in records.plan_order(present, wanted(present), routes, link.index):
-                    change.do(step)
-        except KernelError as error:
-            raise translate(error, link.name, None, change.left_over) from None
+        """Bring the IPv4 addresses of a device into the order that ``wanted`` makes of the present one.
+
+        Some are gone for a moment, which is why it is all asked for at once: no kill can come in between.
+        """
+        with locks.held(lock_name()):
+            present = of_family(self.addresses(link), socket.AF_INET)
+            routes = self.routes(link, (socket.AF_INET,))
+            try:
+                refusals = carry_out(self.channel, records.plan_order(present, wanted(present), routes, link.index))
+                if not refusals:
+                    return
+                now = of_family(self.addresses(link), socket.AF_INET)
+                left_over = carry_out(self.channel, records.plan_order(now, present, routes, link.index))
+            except KernelError as error:  # the socket's own, not a refusal
+                raise translate(error, link.name) from None
+        raise translate(refusals[0], link.name, None, map(str, left_over))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 from collections.abc import Iterable
 
 from refnet.errors import NoSuchDevice
@@ -83,7 +84,7 @@ class LinuxBase(NetDevDriver):
             try:
                 bodies = self.channel.entries(records.list_routes(family, link.index))
             except KernelError as error:
-                if error.errno in (errno.EOPNOTSUPP, errno.EAFNOSUPPORT):  # a kernel without IPv6
+                if family == socket.AF_INET6 and not has_ipv6():
                     continue
                 raise translate(error, link.name) from None
             found += [records.parse_route(body) for body in bodies]
@@ -92,6 +93,15 @@ class LinuxBase(NetDevDriver):
 
 def of_family(records: Iterable[AddressRecord], family: int) -> list[AddressRecord]:
     return [record for record in records if record.family == family]
+
+
+def has_ipv6() -> bool:
+    """Whether the kernel has IPv6: asked of the socket layer, since a refused request may have other reasons."""
+    try:
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
+    except OSError as error:
+        return error.errno not in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
+    return True
 
 
 def random_mac() -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import socket
 import sys
+from collections.abc import Iterator
 
 from refnet import locks, names
 from refnet.errors import (
@@ -92,7 +94,7 @@ class Bridges(LinuxBase):
         if port_link is None:
             raise NoSuchDevice(f"there is no device {port}", device=port, errno=errno.ENODEV)
         if port_link.master != bridge_link.index:
-            self._check_free(port_link, bridge, move)
+            self._check_joinable(port_link, bridge, bridge_link, move)
             with Change(self.channel) as change:
                 self._enslave(change, port_link, bridge_link)
 
@@ -158,14 +160,15 @@ class Bridges(LinuxBase):
                     raise NoSuchDevice(f"there is no interface {interface}", device=interface, errno=errno.ENODEV)
                 self._check_joinable(port_link, bridge, bridge_link, move)
             change = Change(self.channel)
+            joins = port_link is not None and (bridge_link is None or port_link.master != bridge_link.index)
             try:
-                with change:
+                with self._alone(port_link if joins else None), change:
                     if bridge_link is None:
                         birth_mac = mac or (port_link and port_link.mac_address) or random_mac()
                         self._make_bridge(change, bridge, birth_mac, wanted_mtu, data)
                         bridge_link = self.need(bridge)
                     else:
-                        self._reconcile_bridge(bridge_link, mac, wanted_mtu, data)
+                        self._reconcile_bridge(change, bridge_link, mac, wanted_mtu, data)
                     if port_link is not None:
                         self._join(change, port_link, bridge_link)
                 return
@@ -206,37 +209,45 @@ class Bridges(LinuxBase):
             # An MTU in the creating request would last only until a port with a smaller one joins.
             change.do(Step(f"set the MTU of {bridge}", links.change([("IFLA_MTU", mtu)], name=bridge), None))
 
-    def _reconcile_bridge(self, link: Link, mac: str | None, mtu: int | None, data: Properties) -> None:
-        properties: Properties = []
-        if mac is not None and mac != link.mac_address:
-            properties.append(("IFLA_ADDRESS", mac))
-        if mtu is not None and mtu != link.mtu:
-            properties.append(("IFLA_MTU", mtu))
-        wrong = [
-            (key, value)
-            for key, value in data
-            if int.from_bytes(link.data[_BRIDGE_NUMBER[key]], sys.byteorder) != value
-        ]
-        if properties or wrong or not link.up:
-            self.channel.ask(links.change(properties, index=link.index, up=True, kind="bridge", data=wrong))
+    def _reconcile_bridge(self, change: Change, link: Link, mac: str | None, mtu: int | None, data: Properties) -> None:
+        present = {"IFLA_ADDRESS": link.mac_address, "IFLA_MTU": link.mtu}
+        present |= {key: int.from_bytes(link.data[number], sys.byteorder) for key, number in _BRIDGE_NUMBER.items()}
+        wanted = [("IFLA_ADDRESS", mac), ("IFLA_MTU", mtu)]
+        properties = [(key, value) for key, value in wanted if value not in (None, present[key])]
+        options = [(key, value) for key, value in data if value != present[key]]
+        if not properties and not options and link.up:
+            return
+        before = links.change(
+            [(key, present[key]) for key, _ in properties],
+            index=link.index,
+            up=None if link.up else False,
+            kind="bridge",
+            data=[(key, present[key]) for key, _ in options],
+        )
+        # The kernel carries a request out part by part, and what precedes the part that it refuses is done.
+        change.do(Step(f"put {link.name} back", None, before))
+        request = links.change(properties, index=link.index, up=True, kind="bridge", data=options)
+        change.do(Step(f"set {link.name}", request, None))
+
+    @contextlib.contextmanager
+    def _alone(self, port: Link | None) -> Iterator[None]:
+        """Hold the lock on addresses and routes, if the port that joins has any to bring over."""
+        if port is not None and self._has_traffic_of_its_own(port):
+            with locks.held(lock_name()):
+                yield
+        else:
+            yield
 
     def _join(self, change: Change, port: Link, bridge: Link) -> None:
         """Bring addresses and routes over, then make the interface a port."""
-        if port.master != bridge.index:
-            if self._has_traffic_of_its_own(port):
-                with locks.held(lock_name()):
-                    for step in records.plan_move(
-                        self.addresses(port),
-                        self.routes(port, (socket.AF_INET, socket.AF_INET6)),
-                        (port.name, port.index),
-                        (bridge.name, bridge.index),
-                    ):
-                        change.do(step)
-                    self._enslave(change, port, bridge, up=True)
-                return
-            self._enslave(change, port, bridge, up=True)
-        elif not port.up:
-            change.do(Step(f"set {port.name} up", links.change(index=port.index, up=True), None))
+        if port.master == bridge.index:
+            if not port.up:
+                change.do(Step(f"set {port.name} up", links.change(index=port.index, up=True), None))
+            return
+        addresses, routes = self.addresses(port), self.routes(port, (socket.AF_INET, socket.AF_INET6))
+        for step in records.plan_move(addresses, routes, (port.name, port.index), (bridge.name, bridge.index)):
+            change.do(step)
+        self._enslave(change, port, bridge, up=True)
 
     def _has_traffic_of_its_own(self, port: Link) -> bool:
         """Whether there is an address or a route to bring over: a tap, say, has none, and needs no lock."""
@@ -246,13 +257,15 @@ class Bridges(LinuxBase):
 
     def _enslave(self, change: Change, port: Link, bridge: Link, *, up: bool | None = None) -> None:
         # The kernel leaves the old master before it asks the new one, and does not go back.
-        back = links.change([("IFLA_MASTER", port.master)], index=port.index)
+        back = links.change([("IFLA_MASTER", port.master)], index=port.index, up=False if up and not port.up else None)
+        request = links.change([("IFLA_MASTER", bridge.index)], index=port.index, up=up)
         try:
-            if port.master:
-                change.do(Step(f"leave the old master of {port.name}", None, back))
-            request = links.change([("IFLA_MASTER", bridge.index)], index=port.index, up=up)
+            change.do(Step(f"put {port.name} back", None, back))
             change.do(Step(f"make {port.name} a port of {bridge.name}", request, None))
         except KernelError as error:
+            # EINVAL is also how the kernel says that there is no such master any more.
+            if error.errno == errno.EINVAL and self.find(bridge.name) is None:
+                raise NoSuchDevice(f"bridge {bridge.name} went away", device=bridge.name, errno=errno.ENODEV) from None
             raise translate(error, port.name, Capability.BRIDGE) from None
 
 

@@ -51,8 +51,7 @@ class Cables(Devices):
                 link = self.find(dev)
                 if link is None:
                     continue
-                self._adopt_tap(link, multi_queue, uid, gid)
-                self._reconcile(link, properties)
+                self._adopt_tap(link, properties, multi_queue, uid, gid)
                 return
             with Change(self.channel) as change:
                 change.do(Step("make the tap", None, links.delete(name=dev)))
@@ -88,13 +87,19 @@ class Cables(Devices):
             if ends[0] is None and ends[1] is None:
                 continue
             self._check_pair(dev, peer, *ends)
-            for end in ends:
-                if end is not None:
-                    self._reconcile(end, properties)
+            change = Change(self.channel)
+            try:
+                with change:
+                    for end in filter(None, ends):
+                        self._reconcile(change, end, properties)
+            except KernelError as error:
+                raise translate(error, dev, Capability.VETH, change.left_over) from None
             return
         raise KernelRefused(f"{dev} and {peer} came and went {ATTEMPTS} times during the call", errno=errno.EAGAIN)
 
-    def _adopt_tap(self, link: Link, multi_queue: bool, uid: int | None, gid: int | None) -> None:
+    def _adopt_tap(
+        self, link: Link, properties: Properties, multi_queue: bool, uid: int | None, gid: int | None
+    ) -> None:
         check_kind(link, Kind.TAP)
         if link.multi_queue != multi_queue:
             raise Mismatch(
@@ -103,6 +108,15 @@ class Cables(Devices):
                 device=link.name,
                 errno=errno.EEXIST,
             )
+        change = Change(self.channel)
+        try:
+            with change:
+                self._reconcile(change, link, properties)
+                self._own_tap(link, multi_queue, uid, gid)
+        except KernelError as error:
+            raise translate(error, link.name, Capability.TAP, change.left_over) from None
+
+    def _own_tap(self, link: Link, multi_queue: bool, uid: int | None, gid: int | None) -> None:
         if link.persistent and uid in (None, link.owner) and gid in (None, link.group):
             return
         try:
@@ -150,5 +164,7 @@ def _id(value: int | str | None, what: str, kind: str, look_up: Callable[[str], 
             raise InvalidArgument(f"{what} {value!r}: there is no such {kind} on this host") from None
     # 2**32 - 1 means "nobody in particular" to the kernel.
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**32 - 1:
-        raise InvalidArgument(f"{what} {value!r} is neither the name of a {kind} nor a number from 0 to 4294967294")
+        raise InvalidArgument(
+            f"{what} {names.shown(value)} is neither the name of a {kind} nor a number from 0 to 4294967294"
+        )
     return value

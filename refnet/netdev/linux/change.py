@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -11,6 +12,8 @@ from refnet.netdev.linux.netlink import Channel, KernelError, Request
 
 #: Refusals of an undoing that say that there is nothing left to undo.
 _UNDONE = frozenset({errno.EEXIST, errno.EADDRNOTAVAIL, errno.ESRCH, errno.ENOENT, errno.ENODEV})
+#: The kernel queues an answer for each request of an exchange, and a socket holds some hundreds of them.
+_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +28,24 @@ class Step:
     request: Request | None
     undo: Request | None
     tolerated: frozenset[int] = frozenset()
+
+
+def carry_out(channel: Channel, steps: Sequence[Step]) -> list[KernelError]:
+    """Carry out all steps, as few exchanges as possible, whichever of them is refused; return the refusals.
+
+    The kernel works through an exchange whole, even if the process is killed meanwhile.
+    """
+    asked = [(step, step.request) for step in steps if step.request is not None]
+    refusals = []
+    for start in range(0, len(asked), _AT_ONCE):
+        part = asked[start : start + _AT_ONCE]
+        answers = channel.exchange(*(request for _, request in part))
+        refusals += [
+            KernelError(answer.errno, f"{step.what}: {answer.words}")
+            for (step, _), answer in zip(part, answers, strict=True)
+            if isinstance(answer, KernelError) and answer.errno not in step.tolerated
+        ]
+    return refusals
 
 
 class Change:

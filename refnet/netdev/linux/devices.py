@@ -11,6 +11,7 @@ from refnet.netdev.driver import Capability, Device, Kind, Vlan
 from refnet.netdev.linux import link as links
 from refnet.netdev.linux import tun
 from refnet.netdev.linux.base import LinuxBase
+from refnet.netdev.linux.change import Change, Step
 from refnet.netdev.linux.errors import translate
 from refnet.netdev.linux.link import Link, Properties
 from refnet.netdev.linux.netlink import KernelError
@@ -120,15 +121,17 @@ class Devices(LinuxBase):
         except KernelError as error:
             raise translate(error, dev) from None
 
-    def _reconcile(self, link: Link, properties: Properties) -> None:
+    def _reconcile(self, change: Change, link: Link, properties: Properties) -> None:
         """Set what differs on a device that is there, and set it up; nothing differs: no request."""
         present = {"IFLA_ADDRESS": link.mac_address, "IFLA_MTU": link.mtu}
         differs = [(key, value) for key, value in properties if present[key] != value]
         if differs or not link.up:
-            try:
-                self.channel.ask(links.change(differs, index=link.index, up=True))
-            except KernelError as error:
-                raise translate(error, link.name) from None
+            before = links.change(
+                [(key, present[key]) for key, _ in differs], index=link.index, up=None if link.up else False
+            )
+            # The kernel carries a request out part by part, and what precedes the part that it refuses is done.
+            change.do(Step(f"put {link.name} back", None, before))
+            change.do(Step(f"set {link.name}", links.change(differs, index=link.index, up=True), None))
 
 
 def _probe_ipv6() -> str | None:

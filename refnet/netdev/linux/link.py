@@ -115,7 +115,7 @@ def parse(body: bytes) -> Link:
     mac = found.get(_ADDRESS, b"")
     return Link(
         index=index,
-        name=found[_IFNAME].rstrip(b"\0").decode(),
+        name=found[_IFNAME].rstrip(b"\0").decode(errors="surrogateescape"),
         kind=_kind(info.get(_INFO_KIND, b""), data, device_type, flags),
         mac_address=mac.hex(":") if len(mac) == 6 else None,
         mtu=_unsigned(found[_MTU]),

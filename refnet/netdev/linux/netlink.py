@@ -174,19 +174,29 @@ class Channel:
             self._sequence += 1
             wanted = self._sequence
             self._send(sock, request.encode(wanted))
-            entries: list[bytes] = []
-            interrupted = False
-            while True:
-                for kind, flags, sequence, body in self._receive(sock):
-                    if sequence != wanted:
-                        continue
-                    interrupted = interrupted or bool(flags & NLM_F_DUMP_INTR)
-                    if kind in (NLMSG_DONE, NLMSG_ERROR):
-                        refusal = _refusal(body, flags) if len(body) >= 4 else None
-                        if refusal:
-                            raise refusal
-                        return None if interrupted else entries
-                    entries.append(body)
+            try:
+                return self._listed(sock, wanted)
+            except KernelError:
+                raise
+            except BaseException:
+                # The kernel makes no other list on this socket before one that was given up has been read to its end.
+                self._drop()
+                raise
+
+    def _listed(self, sock: socket.socket, wanted: int) -> list[bytes] | None:
+        entries: list[bytes] = []
+        interrupted = False
+        while True:
+            for kind, flags, sequence, body in self._receive(sock):
+                if sequence != wanted:
+                    continue
+                interrupted = interrupted or bool(flags & NLM_F_DUMP_INTR)
+                if kind in (NLMSG_DONE, NLMSG_ERROR):
+                    refusal = _refusal(body, flags) if len(body) >= 4 else None
+                    if refusal:
+                        raise refusal
+                    return None if interrupted else entries
+                entries.append(body)
 
     def _open(self) -> socket.socket:
         namespace = _namespace_of_thread()

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pyroute2.netlink import NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL
+from pyroute2.netlink import NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE
 from pyroute2.netlink.rtnl import RTM_DELADDR, RTM_DELROUTE, RTM_GETADDR, RTM_GETROUTE, RTM_NEWADDR, RTM_NEWROUTE
 from pyroute2.netlink.rtnl.ifaddrmsg import (
     IFA_F_HOMEADDRESS,
@@ -25,6 +25,7 @@ from pyroute2.netlink.rtnl.ifaddrmsg import (
     IFA_F_MCAUTOJOIN,
     IFA_F_NODAD,
     IFA_F_NOPREFIXROUTE,
+    IFA_F_PERMANENT,
     IFA_F_SECONDARY,
 )
 
@@ -60,6 +61,7 @@ _KEPT_FLAGS = IFA_F_HOMEADDRESS | IFA_F_MANAGETEMPADDR | IFA_F_MCAUTOJOIN | IFA_
 _CREATE = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL
 #: Routes are appended: the kernel then takes one beside another to the same destination through another device.
 _APPEND = NLM_F_ACK | NLM_F_CREATE | NLM_F_APPEND
+_REPLACE = NLM_F_ACK | NLM_F_CREATE | NLM_F_REPLACE
 _IS_THERE = frozenset({errno.EEXIST})
 _IS_GONE = frozenset({errno.EADDRNOTAVAIL, errno.ESRCH, errno.ENOENT})
 
@@ -90,6 +92,12 @@ class AddressRecord:
         return self.family == socket.AF_INET and bool(self.flags & IFA_F_SECONDARY)
 
     @property
+    def subnet(self) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+        """The subnet that ties IPv4 addresses together: that of the far end, where the address has one."""
+        far = self.found.get(_IFA_ADDRESS) or self.found[_IFA_LOCAL]
+        return ipaddress.ip_interface((far, self.prefix_length)).network
+
+    @property
     def link_local(self) -> bool:
         """Whether it is an IPv6 link-local address: the kernel's own, and every device's own."""
         return self.family == socket.AF_INET6 and self.interface.ip.is_link_local
@@ -98,7 +106,7 @@ class AddressRecord:
         """Return it as refnet's callers see it."""
         preferred, valid = struct.unpack_from("=II", self.found[_IFA_CACHEINFO])
         broadcast = self.found.get(_IFA_BROADCAST)
-        label = self.found.get(_IFA_LABEL, b"").rstrip(b"\0").decode()
+        label = self.found.get(_IFA_LABEL, b"").rstrip(b"\0").decode(errors="surrogateescape")
         return Address(
             interface=self.interface,
             broadcast=str(ipaddress.ip_address(broadcast)) if broadcast else None,
@@ -112,7 +120,7 @@ class AddressRecord:
         flags = (self.flags & _KEPT_FLAGS) | extra_flags
         found = {**self.found, _IFA_FLAGS: struct.pack("=I", flags)}
         if rename and _IFA_LABEL in found:
-            found[_IFA_LABEL] = _relabel(found[_IFA_LABEL].rstrip(b"\0").decode(), *rename)
+            found[_IFA_LABEL] = _relabel(found[_IFA_LABEL].rstrip(b"\0").decode(errors="surrogateescape"), *rename)
         return Request(RTM_NEWADDR, self._body(index, flags, found), _CREATE)
 
     def remove(self, index: int) -> Request:
@@ -175,6 +183,10 @@ class RouteRecord:
     def add(self, source: int, target: int) -> Request:
         """Ask for this route with the device ``target`` in the place of ``source``."""
         return Request(RTM_NEWROUTE, self._body(source, target), _APPEND)
+
+    def exchange(self, source: int, target: int) -> Request:
+        """Ask for this IPv6 route in the place of all next hops to its destination with its metric."""
+        return Request(RTM_NEWROUTE, self._body(source, target), _REPLACE)
 
     def remove(self, source: int, target: int) -> Request:
         """Ask for that route to be deleted."""
@@ -255,14 +267,14 @@ def plan_move(
 ) -> list[Step]:
     """Plan the way of a device's addresses and routes to another device, both given by name and index.
 
-    What is added comes before what is removed, so that at no time an address or a route is on neither. A route with
-    several next hops cannot stand beside its own copy and is exchanged.
+    What is added comes before what is removed, so that at no time an address or a route is on neither. IPv6 has all
+    next hops to a destination in one route: those of one that has several are exchanged, in one request.
 
     Raises:
         Unsupported: a route uses a next-hop object, which is not the route's to move.
     """
     (from_name, from_index), (to_name, to_index) = source, target
-    moved = [record for record in addresses if not record.link_local]
+    moved = _oldest_first(record for record in addresses if not record.link_local)
     carried = _in_order(route for route in routes if not route.comes_with(moved))
     for route in carried:
         if _RTA_NH_ID in route.found:
@@ -272,20 +284,23 @@ def plan_move(
                 device=from_name,
             )
     arrive = [_arrive(record, source, target) for record in moved]
-    single = [route for route in carried if not route.multipath]
-    for route in single:
+    leave = []
+    for route in carried:
+        if route.multipath and route.family == socket.AF_INET6:
+            there, back = route.exchange(from_index, to_index), route.exchange(from_index, from_index)
+            arrive.append(Step(f"exchange the next hops of route {route}", there, back))
+            continue
         undo = route.remove(from_index, to_index)
         arrive.append(Step(f"add route {route}", route.add(from_index, to_index), undo, _IS_THERE))
-    leave = [_drop_route(route, from_index) for route in single]
-    for route in (route for route in carried if route.multipath):
-        undo = route.remove(from_index, to_index)
         leave.append(_drop_route(route, from_index))
-        leave.append(Step(f"add route {route}", route.add(from_index, to_index), undo, _IS_THERE))
-    # Backwards: a secondary address goes before the one that it depends on.
+    # Backwards: a secondary address goes before the one that it depends on, and all come back in their order.
     leave += [
         Step(f"take {record.interface} from {from_name}", record.remove(from_index), record.add(from_index), _IS_GONE)
         for record in reversed(moved)
     ]
+    # The kernel leaves the subnet's route of an IPv6 address with a lifetime to its expiry, in the way of the new one.
+    limited = [record for record in moved if record.family == socket.AF_INET6 and not record.flags & IFA_F_PERMANENT]
+    leave += [_drop_route(route, from_index) for route in routes if route.movable and route.comes_with(limited)]
     return arrive + leave
 
 
@@ -297,17 +312,17 @@ def plan_order(
 ) -> list[Step]:
     """Plan how a device comes from the IPv4 addresses ``present`` to exactly ``wanted``, in that order.
 
-    The kernel only appends, so everything behind the first difference is taken away and added again; ``routes``, which
-    the kernel may drop on the way, are put back at the end.
+    The kernel only appends (see :func:`as_kept`), so everything behind the first difference is taken away and added
+    again; ``routes``, which the kernel may drop on the way, are put back at the end. The way back is a plan of its
+    own, made from what is there.
     """
     same = 0
     while same < min(len(present), len(wanted)) and present[same] == wanted[same]:
         same += 1
     kept = _in_order(route for route in routes if not route.comes_with([*present, *wanted]))
-    gone = [record for record in present if record not in wanted]
-    # Undone last, so that after a failure the routes come back when all addresses have.
-    steps = [Step(f"route {route}", None, route.add(index, index)) for route in reversed(kept)]
-    steps += [
+    staying = {record.interface for record in wanted}
+    gone = [record for record in present if record.interface not in staying]
+    steps = [
         Step(f"take {record.interface}", record.remove(index), record.add(index), _IS_GONE)
         for record in reversed(present[same:])
     ]
@@ -321,9 +336,26 @@ def plan_order(
     ]
 
 
+def as_kept(added: Iterable[AddressRecord]) -> list[AddressRecord]:
+    """Return the order in which the kernel keeps IPv4 addresses that are added in this one.
+
+    The first of each subnet come before all others, and of these first ones those of a narrower scope before the rest.
+    """
+    first: dict[object, AddressRecord] = {}
+    others = [record for record in added if first.setdefault(record.subnet, record) is not record]
+    return [*sorted(first.values(), key=lambda record: -record.scope), *others]
+
+
 def _in_order(routes: Iterable[RouteRecord]) -> list[RouteRecord]:
     """Put those without a gateway first, since the others are reached through them; leave out the kernel's own."""
     return sorted((route for route in routes if route.movable), key=lambda route: route.has_gateway)
+
+
+def _oldest_first(addresses: Iterable[AddressRecord]) -> list[AddressRecord]:
+    """Put addresses into the order to add them in: the kernel lists IPv4's oldest first, and IPv6's newest first."""
+    listed = list(addresses)
+    newest_first = [record for record in listed if record.family == socket.AF_INET6]
+    return [record for record in listed if record.family != socket.AF_INET6] + newest_first[::-1]
 
 
 def _arrive(record: AddressRecord, source: tuple[str, int], target: tuple[str, int]) -> Step:
@@ -342,17 +374,20 @@ def _relabel(label: str, source: str, target: str) -> bytes:
     if label == source or label.startswith(f"{source}:"):
         label = target + label[len(source) :]
     # 15 bytes is the kernel's limit (IFNAMSIZ). A label that is too long with the new name becomes the plain name.
-    return (label if len(label) <= names.MAX_DEVICE_NAME else target).encode() + b"\0"
+    encoded = label.encode(errors="surrogateescape")
+    return (encoded if len(encoded) <= names.MAX_DEVICE_NAME else target.encode()) + b"\0"
 
 
 def _exchange_next_hops(value: bytes, source: int, target: int) -> bytes:
-    hops = bytearray(value)
+    """Exchange the device in each next hop; leave out one that the target has already, by a move that was cut off."""
+    hops: dict[tuple[int, bytes], bytes] = {}
     offset = 0
-    while offset + _NEXT_HOP.size <= len(hops):
-        length, flags, weight, index = _NEXT_HOP.unpack_from(hops, offset)
+    while offset + _NEXT_HOP.size <= len(value):
+        length, flags, weight, index = _NEXT_HOP.unpack_from(value, offset)
         if length < _NEXT_HOP.size:
             break
         new = target if index == source else index
-        _NEXT_HOP.pack_into(hops, offset, length, flags & _RTNH_F_ONLINK, weight, new)
+        rest = value[offset + _NEXT_HOP.size : offset + length]
+        hops.setdefault((new, rest), _NEXT_HOP.pack(length, flags & _RTNH_F_ONLINK, weight, new) + rest)
         offset += (length + 3) & ~3
-    return bytes(hops)
+    return b"".join(hop + bytes(-len(hop) % 4) for hop in hops.values())

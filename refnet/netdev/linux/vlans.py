@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Sequence
 
 from refnet import names
 from refnet.errors import AlreadyExists, KernelRefused, Mismatch, NoSuchDevice, RefnetError, operation
 from refnet.netdev.driver import Capability, Kind
 from refnet.netdev.linux import link as links
 from refnet.netdev.linux.base import ATTEMPTS
+from refnet.netdev.linux.change import Change
 from refnet.netdev.linux.devices import Devices
 from refnet.netdev.linux.errors import check_kind, translate
 from refnet.netdev.linux.link import Link, Properties
@@ -42,18 +44,19 @@ class Vlans(Devices):
             link, parent_link = self.find_both(name, parent)
             if parent_link is None:
                 raise NoSuchDevice(f"there is no parent {parent}", device=parent, errno=errno.ENODEV)
-            if link is not None:
-                _check_vlan(link, tag, parent_link)
-                self._reconcile(link, properties)
-                return name
+            change = Change(self.channel)
             try:
-                self.channel.ask(
-                    links.create(name, "vlan", [("IFLA_VLAN_ID", tag)], [("IFLA_LINK", parent_link.index), *properties])
-                )
+                if link is not None:
+                    _check_vlan(link, tag, parent_link)
+                    with change:
+                        self._reconcile(change, link, properties)
+                else:
+                    lower = ("IFLA_LINK", parent_link.index)
+                    self.channel.ask(links.create(name, "vlan", [("IFLA_VLAN_ID", tag)], [lower, *properties]))
                 return name
             except KernelError as error:
                 if error.errno != errno.EEXIST:
-                    raise self._vlan_refused(error, name, parent_link) from None
+                    raise self._vlan_refused(error, name, parent_link, change.left_over) from None
                 holder = self._vlan_of(parent_link.index, tag)
                 if holder not in (None, name):
                     raise AlreadyExists(
@@ -72,7 +75,7 @@ class Vlans(Devices):
                 return link.name
         return None
 
-    def _vlan_refused(self, error: KernelError, name: str, parent: Link) -> RefnetError:
+    def _vlan_refused(self, error: KernelError, name: str, parent: Link, left_over: Sequence[str]) -> RefnetError:
         if error.errno == errno.ENETDOWN:
             return KernelRefused(
                 f"{parent.name} is down, so its VLAN {name} cannot come up: enable {parent.name} first",
@@ -81,7 +84,7 @@ class Vlans(Devices):
             )
         if error.errno == errno.ENODEV:
             return NoSuchDevice(f"parent {parent.name} went away", device=parent.name, errno=error.errno)
-        return translate(error, name, Capability.VLAN)
+        return translate(error, name, Capability.VLAN, left_over)
 
 
 def _check_vlan(link: Link, tag: int, parent: Link) -> None:
