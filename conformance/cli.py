@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,9 @@ from conformance.errors import EnvironmentUnavailable
 from conformance.verdict import ExitStatus
 from conformance.verify import verify
 from refnet.errors import RefnetError
+
+SUITE_FAILED = ExitStatus.SUITE_FAILED
+_DESERVED = {"conformant": ExitStatus.CONFORMANT, "not conformant": ExitStatus.NOT_CONFORMANT}
 
 _EXIT_STATUS = """\
 exit status:
@@ -52,8 +55,9 @@ def _run(arguments: argparse.Namespace) -> int:
     only = _ids(arguments.only)
     specs.select(specs.manifest(), only=only, level=arguments.level)
     runner.load_driver(arguments.netdev)
-    status = _pytest(arguments, only, ["--conformance-level", arguments.level], expects="report.json")
-    return status
+    return _pytest(
+        arguments, only, ["--conformance-level", arguments.level], expects="report.json", deserved=_run_deserves
+    )
 
 
 def _mutants(arguments: argparse.Namespace) -> int:
@@ -71,15 +75,31 @@ def _mutants(arguments: argparse.Namespace) -> int:
                 print(f"{one.name:<34} {one.wrong}\n{'':<34} caught by {' '.join(sorted(one.kills))}")
         return int(ExitStatus.CONFORMANT)
     runner.load_driver(arguments.netdev)
-    return _pytest(arguments, (), ["--conformance-mutants", ",".join(chosen) or "all"], expects="mutants.json")
+    return _pytest(
+        arguments,
+        (),
+        ["--conformance-mutants", ",".join(chosen) or "all"],
+        expects="mutants.json",
+        deserved=_mutants_deserve,
+    )
 
 
-def _pytest(arguments: argparse.Namespace, only: Sequence[str], options: Sequence[str], *, expects: str) -> int:
-    """Run pytest with the plugin inside the environment; no sign of a report afterwards means that it crashed."""
+def _pytest(
+    arguments: argparse.Namespace,
+    only: Sequence[str],
+    options: Sequence[str],
+    *,
+    expects: str,
+    deserved: Callable[[dict[str, Any]], ExitStatus],
+) -> int:
+    """Run pytest with the plugin inside the environment.
+
+    Its exit status counts only if the report that it has written deserves it: a runner that crashed has a status too.
+    """
     with tempfile.TemporaryDirectory(prefix="refnet-conformance-") as scratch:
         directory = Path(arguments.report or scratch).absolute()
-        stale = directory / expects
-        stale.unlink(missing_ok=True)
+        report = directory / expects
+        report.unlink(missing_ok=True)
         workers = 0 if arguments.keep else arguments.workers
         command = [
             *(sys.executable, "-m", "pytest", "--pyargs", "conformance.specs"),
@@ -94,13 +114,26 @@ def _pytest(arguments: argparse.Namespace, only: Sequence[str], options: Sequenc
             *([] if arguments.json else ["--conformance-progress"]),
         ]
         status = local.run(command, {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)})
-        if not stale.exists() and status != ExitStatus.INTERRUPTED:
-            return _complain(
-                f"the suite ended with status {status} and without a report: no verdict", ExitStatus.SUITE_FAILED
-            )
-        if arguments.json and stale.exists():
-            print(stale.read_text(), end="")
+        text = report.read_text() if report.exists() else None
+    if status == ExitStatus.INTERRUPTED:
+        return status
+    if text is None:
+        return _complain(f"the suite ended with status {status} and without a report: no verdict", SUITE_FAILED)
+    if arguments.json:
+        print(text, end="")
+    if status != deserved(json.loads(text)):
+        return _complain(f"the suite ended with status {status}, which its report does not bear out", SUITE_FAILED)
     return status
+
+
+def _run_deserves(report: dict[str, Any]) -> ExitStatus:
+    return _DESERVED.get(report["verdict"]["word"], SUITE_FAILED)
+
+
+def _mutants_deserve(matrix: dict[str, Any]) -> ExitStatus:
+    if matrix["trouble"] or any(pair["state"] == "error" for pair in matrix["pairs"]):
+        return SUITE_FAILED
+    return ExitStatus.CONFORMANT if matrix["complete"] else ExitStatus.NOT_CONFORMANT
 
 
 def _specs(arguments: argparse.Namespace) -> int:

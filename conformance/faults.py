@@ -1,7 +1,7 @@
 """Faults on demand: the Nth request that this process makes of the system fails, or is the one that it dies at.
 
-A request is a netlink message, an ioctl on a tap, or the start of a program, whatever code makes it. A message that is to
-fail goes to the kernel with a type that no kernel knows: the refusal that comes back is a real one.
+A request is a netlink message, an ioctl on a tap, or the start of a program, whatever code makes it. A message that
+is to fail goes to the kernel with a type that no kernel knows: the refusal that comes back is a real one.
 """
 
 from __future__ import annotations

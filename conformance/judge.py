@@ -19,6 +19,8 @@ from conformance.progress import Progress
 from conformance.report.matrix import KillMatrix
 from conformance.verdict import ExitStatus, Status, judge
 
+_INTERRUPTED = "the run was interrupted"
+
 
 class Judge:
     """The part of the plugin that lives in the process where all outcomes arrive."""
@@ -69,7 +71,7 @@ class Judge:
 
     def pytest_keyboard_interrupt(self) -> None:
         """Note that somebody ended the run."""
-        self.trouble.append("the run was interrupted")
+        self.trouble.append(_INTERRUPTED)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -91,19 +93,38 @@ class Judge:
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
         """Judge when all the others have finished, and make the verdict pytest's exit status."""
+        result = None
         try:
             result = yield
-        finally:
-            status = self._finish_mutants() if self.config.option.conformance_mutants else self._finish()
-            if "the run was interrupted" in self.trouble:
-                status = ExitStatus.INTERRUPTED
-            session.exitstatus = int(status)
+        # Whatever goes wrong at the very end still has to end in a verdict of "error", not in pytest's own status.
+        except Exception as error:
+            self.trouble.append(f"the end of the run crashed: {type(error).__name__}: {error}")
+        status = self._finish_mutants() if self.config.option.conformance_mutants else self._finish()
+        if _INTERRUPTED in self.trouble:
+            status = ExitStatus.INTERRUPTED
+        session.exitstatus = int(status)
         return result
 
     def _finish(self) -> ExitStatus:
         statuses = {outcome.id: outcome.status for outcome in self.outcomes.values()}
         verdict = judge(self.specs, self.selected, statuses)
-        document = report.document(
+        document = self._document()
+        written = None
+        if self.config.option.conformance_report:
+            try:
+                written = report.write(document, Path(self.config.option.conformance_report))
+            # A page that cannot be made must not look like a verdict on the driver.
+            except Exception as error:
+                self.trouble.append(f"the report could not be written: {type(error).__name__}: {error}")
+                document = self._document()
+        if self.progress:
+            self.progress.summary(document, verdict, written)
+        elif self.trouble:
+            print("\n".join(self.trouble), file=sys.stderr)
+        return ExitStatus.SUITE_FAILED if self.trouble else verdict.exit_status
+
+    def _document(self) -> dict[str, Any]:
+        return report.document(
             self.facts,
             self.specs,
             self.selected,
@@ -112,17 +133,14 @@ class Judge:
             started=self.started,
             seed=self.config.option.conformance_seed,
         )
-        written = self._write(document)
-        if self.progress:
-            self.progress.summary(document, verdict, written)
-        return ExitStatus.SUITE_FAILED if self.trouble else verdict.exit_status
 
     def _finish_mutants(self) -> ExitStatus:
-        matrix = KillMatrix(self._pairs(), self.outcomes, self.selected, {one.id: one for one in self.specs})
+        claimed = {spec_id for one in mutants.all_mutants() for spec_id in one.kills}
+        matrix = KillMatrix(self._pairs(), self.outcomes, sorted(set(self.selected) - claimed))
         directory = self.config.option.conformance_report
         if directory:
             Path(directory).mkdir(parents=True, exist_ok=True)
-            (Path(directory) / "mutants.json").write_text(json.dumps(matrix.plain(), indent=1) + "\n")
+            (Path(directory) / "mutants.json").write_text(json.dumps(matrix.plain(self.trouble), indent=1) + "\n")
         if self.progress:
             self.progress.mutants(matrix, self.trouble)
         if self.trouble or matrix.errors:
@@ -139,17 +157,6 @@ class Judge:
             for spec_id, words in one.kills.items()
             if spec_id in self.selected
         }
-
-    def _write(self, document: dict[str, Any]) -> Path | None:
-        directory = self.config.option.conformance_report
-        if not directory:
-            return None
-        try:
-            return report.write(document, Path(directory))
-        except OSError as error:
-            self.trouble.append(f"the report could not be written: {error}")
-            print(f"conformance: {self.trouble[-1]}", file=sys.stderr)
-            return None
 
 
 def _functions() -> list[Any]:

@@ -13,8 +13,8 @@ from conformance.verdict import Status
 class Outcome:
     """What became of a spec. ``mutant`` names the wrong driver that it was run against, if it was.
 
-    ``message`` says why for anything but passed; ``seconds`` is the time from set-up to clean-up; ``evidence`` are paths of files
-    relative to the report; ``calls`` are the driver's calls in order.
+    ``message`` says why for anything but passed; ``seconds`` is the time from set-up to clean-up; ``evidence`` are
+    paths of files relative to the report; ``calls`` are the driver's calls in order.
     """
 
     id: str
@@ -32,11 +32,16 @@ class Outcome:
         return self.id, self.mutant
 
     def merge(self, phase: Outcome) -> None:
-        """Take in the outcome of a later phase of the same spec: the worst counts, the first message stays."""
+        """Take in the outcome of a later phase of the same spec: the worst counts, the first message stays.
+
+        A phase that went well says nothing against another: set-up and clean-up of a spec that was refused go well,
+        and it has still not passed.
+        """
         self.seconds += phase.seconds
         if phase.message and phase.message not in self.message:
             self.message = f"{self.message}\nand then: {phase.message}" if self.message else phase.message
-        self.status = Status.worst([self.status, phase.status])
+        remarkable = [status for status in (self.status, phase.status) if status is not Status.PASSED]
+        self.status = Status.worst(remarkable) if remarkable else Status.PASSED
         self.traceback = self.traceback or phase.traceback
         self.calls = phase.calls or self.calls
         self.evidence = [*self.evidence, *(path for path in phase.evidence if path not in self.evidence)]

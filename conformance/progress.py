@@ -66,13 +66,14 @@ class Progress:
         )
         self._say(f"specs    {counts or 'none was run'}  in {report['seconds']:.1f} s")
         for level in verdict.levels:
-            self._say(
-                f"{level.level:<8} {self._paint(level.word, _WORD_COLOURS[level.word])}: {level.passed} of {level.total} passed"
-            )
+            word = self._paint(level.word, _WORD_COLOURS[level.word])
+            self._say(f"{level.level:<8} {word}: {level.passed} of {level.total} passed")
         if written:
             self._say(f"report   {written.parent}/report.html")
         word = report["verdict"]["word"]
-        self._say(f"verdict  {self._paint(word, _WORD_COLOURS[word])}")
+        passed, everything = verdict.levels[-1].passed, verdict.levels[-1].total
+        partly = f" as far as it was run: {passed} of {everything} specs" if verdict.levels[-1].word == "open" else ""
+        self._say(f"verdict  {self._paint(word, _WORD_COLOURS[word])}{partly if word == 'conformant' else ''}")
 
     def mutants(self, matrix: KillMatrix, trouble: Sequence[str]) -> None:
         """Say which wrong drivers were caught, and which were not."""
@@ -94,9 +95,9 @@ class Progress:
         for reason, ids in _by_reason((why, f"{spec_id}/{name}") for spec_id, name, why in matrix.open).items():
             self._say(f"open ({len(ids)} pairs): {reason}")
         specs = {spec_id for spec_id, _ in matrix.cells}
-        word = "complete" if matrix.complete else "not complete"
+        word = self._paint("complete", "32;1") if matrix.complete else self._paint("not complete", "31;1")
         self._say(
-            f"kill matrix {self._paint(word, '32;1' if matrix.complete else '31;1')}: {len(matrix.mutants)} mutants against "
+            f"kill matrix {word}: {len(matrix.mutants)} mutants against "
             f"{len(specs)} specs, {matrix.count(KILLED)} kills, {matrix.count(SURVIVED)} survived, "
             f"{matrix.count(ERROR)} errors, {matrix.count(OPEN)} open here"
         )

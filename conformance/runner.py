@@ -58,7 +58,7 @@ class Runner:
     # -- before ---------------------------------------------------------------------------------------
 
     def pytest_sessionstart(self) -> None:
-        """Give this worker a mount namespace of its own, and have it adopt what its children leave behind."""
+        """Give this worker mounts of its own, and have it adopt what its children leave behind."""
         namespaces.unshare(namespaces.CLONE_NEWNS)
         namespaces.adopt_orphans()
 
@@ -177,7 +177,7 @@ class Runner:
         memory = self._items[item.nodeid]
         error = call.excinfo.value if call.excinfo else None
         status = _status(one, error, bool(memory.unsupported), memory.netdev)
-        if status in (Status.FAILED, Status.ERROR) and memory.sandbox is not None:
+        if status.rank > Status.PASSED.rank and memory.sandbox is not None:
             self._collect(item)
             if self.config.option.conformance_keep:
                 self._hold(one, error)
@@ -202,8 +202,8 @@ class Runner:
 
     def _collect(self, item: pytest.Item) -> None:
         """Write down what a person would want to see, before it is gone."""
-        memory = self._items[item.nodeid]
-        if self.report_directory is None or memory.sandbox is None:
+        memory = self._items.get(item.nodeid)
+        if self.report_directory is None or memory is None or memory.sandbox is None:
             return
         name = _one(item).id + (f"-{mutant_of(item)}" if mutant_of(item) else "")
         directory = self.report_directory / "evidence" / name
@@ -212,7 +212,7 @@ class Runner:
         if memory.netdev is not None:
             texts["calls.txt"] = "".join(f"{call}\n" for call in memory.netdev.calls)
         for file_name, text in texts.items():
-            (directory / file_name).write_text(text)
+            (directory / file_name).write_text(text, encoding="utf-8", errors="backslashreplace")
         for endpoint, captured in memory.sandbox.captures().items():
             frames.write_pcap(directory / f"{endpoint}.pcap", captured)
         memory.evidence = sorted(str(path.relative_to(self.report_directory)) for path in directory.iterdir())

@@ -84,6 +84,7 @@ def judge(specs: Sequence[Spec], selected: Sequence[str], statuses: Mapping[str,
     """
     missing = tuple(sorted(set(selected) - set(statuses)))
     unexpected = tuple(sorted(set(statuses) - set(selected)))
+    statuses = {**statuses, **dict.fromkeys(missing, Status.ERROR)}
     words = []
     levels = []
     for level in LEVELS:
@@ -91,7 +92,7 @@ def judge(specs: Sequence[Spec], selected: Sequence[str], statuses: Mapping[str,
         included = LEVELS[: LEVELS.index(level) + 1]
         members = [one.id for one in specs if one.level in included]
         levels.append(_judge_level(level, members, statuses))
-    if missing or unexpected or not selected or Status.ERROR in statuses.values():
+    if unexpected or not selected or Status.ERROR in statuses.values():
         words.append("error")
     if {Status.FAILED, Status.KNOWN_DEVIATION} & set(statuses.values()):
         words.append("not conformant")

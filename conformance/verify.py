@@ -21,7 +21,7 @@ def verify(path: Path) -> ExitStatus:
     """
     report = _read(path)
     objections = list(_objections(report))
-    statuses = {entry["id"]: Status(entry["status"]) for entry in report["specs"]}
+    statuses = {entry["id"]: Status(entry["status"]) for entry in report["specs"] if entry["id"] in report["heard_of"]}
     verdict = judge(specs.manifest(), report["selected"], statuses)
     computed = reports.plain_verdict(verdict, report["trouble"])
     if computed != report["verdict"]:
@@ -45,7 +45,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is no JSON: {error}") from None
     if not isinstance(report, dict) or report.get("format") != reports.FORMAT:
         raise ValueError(f"{path} is no report of format {reports.FORMAT}")
-    missing = {"specs", "selected", "verdict", "manifest", "trouble"} - set(report)
+    missing = {"specs", "selected", "heard_of", "verdict", "manifest", "trouble"} - set(report)
     if missing:
         raise ValueError(f"{path} is no whole report: it lacks {', '.join(sorted(missing))}")
     return report
@@ -69,7 +69,6 @@ def _objections(report: dict[str, Any]) -> list[str]:
             objections.append(f"{entry['id']} is no spec of this suite")
         elif (entry["sentence"], entry["level"]) != (one.sentence, one.level):
             objections.append(f"{entry['id']} is listed with another sentence or level than it has")
-    unheard = sorted(set(report["selected"]) - set(report.get("heard_of", [])))
-    if unheard and not any(entry["status"] == "error" for entry in report["specs"] if entry["id"] in unheard):
-        objections.append(f"nothing was heard of {', '.join(unheard)}, and yet they have a status")
+        elif entry["id"] not in report["heard_of"] and entry["status"] != Status.ERROR.value:
+            objections.append(f"nothing was heard of {entry['id']}, and yet it is listed as {entry['status']}")
     return objections

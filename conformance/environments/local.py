@@ -1,8 +1,8 @@
 """The environment ``local``: throw-away namespaces of this host's kernel, for root and for ordinary users.
 
-A process in new user (for ordinary users), network, mount, process, UTS and IPC namespaces runs a command and ends with it.
-Its process 1 reaps, and dies with the launcher: then the kernel kills everything in there and with the last process
-all devices, mounts and locks are gone. Nothing is left on the host after Ctrl-C or ``kill -9``.
+A command runs in network, mount, process, UTS and IPC namespaces of its own, and for ordinary users in a user
+namespace besides. Its process 1 reaps, and dies with the launcher: then the kernel kills everything in there, and with
+the last process all devices, mounts and locks are gone. Nothing is left on the host after Ctrl-C or ``kill -9``.
 
 ``python -m conformance.environments.local COMMAND …`` runs any command that way.
 """
@@ -172,7 +172,7 @@ def _process_one(command: Sequence[str], environment: dict[str, str], failure: i
 def _execute(command: Sequence[str], environment: dict[str, str], failure: int) -> None:
     try:
         os.set_inheritable(failure, False)
-        os.execvpe(command[0], list(command), environment)
+        os.execvpe(command[0], list(command), environment)  # noqa: S606 - no shell is what is wanted
     except BaseException as error:
         _fail(failure, f"start {command[0]}", error)
 

@@ -84,6 +84,18 @@ class Oracle:
         """Whether a device is administratively up."""
         return "UP" in self.need(name)["flags"]
 
+    def carrier(self, name: str) -> bool:
+        """Whether a device's link is there."""
+        return "LOWER_UP" in self.need(name)["flags"]
+
+    def mac(self, name: str) -> str:
+        """Return a device's MAC address."""
+        return str(self.need(name)["address"])
+
+    def mtu(self, name: str) -> int:
+        """Return a device's MTU in bytes."""
+        return int(self.need(name)["mtu"])
+
     def names(self) -> set[str]:
         """Return the names of all devices."""
         return {link["ifname"] for link in _ip("link", "show")}
@@ -106,6 +118,11 @@ class Oracle:
     def cidrs(self, name: str, family: int = 4) -> list[str]:
         """Return a device's addresses with their prefix lengths, in the kernel's order."""
         return [f"{info['local']}/{info['prefixlen']}" for info in self.addresses(name, family)]
+
+    def link_local(self, name: str) -> set[str]:
+        """Return a device's IPv6 link-local addresses."""
+        listed = [info for link in _ip("-6", "addr", "show", "dev", name) for info in link.get("addr_info", [])]
+        return {info["local"] for info in listed if info.get("scope") == "link"}
 
     def routes(self, family: int = 4) -> list[dict[str, Any]]:
         """Return all routes of a family that are not the kernel's own local ones."""
@@ -183,7 +200,7 @@ class Oracle:
         Raises:
             AssertionError: naming what was written.
         """
-        self._rest()
+        self.rest()
         with _listener() as listener, self.unchanged(what):
             yield
             heard = _heard(listener)
@@ -201,7 +218,7 @@ class Oracle:
         }
         return {name: f"$ {' '.join(argv)}\n{_run(*argv, check=False)}" for name, argv in commands.items()}
 
-    def _rest(self) -> None:
+    def rest(self) -> None:
         """Wait until no link is on its way from one state to another."""
         deadline = time.monotonic() + _REST_LIMIT
         while any(_is_moving(link) for link in _ip("link", "show")):
@@ -211,11 +228,15 @@ class Oracle:
 
 
 def _is_moving(link: Mapping[str, Any]) -> bool:
+    """Whether the kernel has still to bring the operational state in line with the flags."""
     flags = link["flags"]
     if "LOOPBACK" in flags:
         return False
-    expected = "DOWN" if "UP" not in flags or "LOWER_UP" not in flags else "UP"
-    return link["operstate"] not in (expected, "UNKNOWN", "LOWERLAYERDOWN")
+    if "UP" in flags and "LOWER_UP" in flags:
+        # A device that never tells of its carrier stays unknown; these kinds always come to tell.
+        tells = link.get("linkinfo", {}).get("info_kind") in ("veth", "vlan")
+        return link["operstate"] != "UP" and (tells or link["operstate"] != "UNKNOWN")
+    return link["operstate"] not in ("DOWN", "LOWERLAYERDOWN")
 
 
 def _rest(value: Any) -> Any:
@@ -283,9 +304,18 @@ def _heard(listener: socket.socket) -> list[str]:
     heard = []
     with contextlib.suppress(BlockingIOError):
         while True:
-            _, kind, *_ = _HEADER.unpack_from(listener.recv(1 << 16))
-            heard.append(_MESSAGES.get(kind, f"message {kind}"))
+            message = listener.recv(1 << 16)
+            _, kind, *_ = _HEADER.unpack_from(message)
+            family = message[_HEADER.size]
+            # A bridge tells of its ports' protocol states, which it changes by itself, in a family of its own.
+            if family != socket.AF_BRIDGE:
+                heard.append(f"{_MESSAGES.get(kind, f'message {kind}')} ({_named(message)})")
     return heard
+
+
+def _named(message: bytes) -> str:
+    """Return the names in a notification: enough for a person to know what it is about."""
+    return " ".join(word.decode() for word in re.findall(rb"[a-zA-Z][\w.-]{2,14}(?=\0)", message)[:2])
 
 
 def _ip(*arguments: str, missing: tuple[str, ...] = ()) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ import datetime
 import json
 import os
 import platform
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -115,7 +116,7 @@ def plain_verdict(verdict: Verdict, trouble: Sequence[str]) -> dict[str, Any]:
 
 def repeat_line(spec_id: str, driver: str, seed: str) -> str:
     """Return the command that runs one spec again, with its sandbox kept if it fails."""
-    return f"refnet-conformance run --only {spec_id} --netdev {driver} --seed {seed} --keep"
+    return shlex.join(["refnet-conformance", "run", "--only", spec_id, "--netdev", driver, "--seed", seed, "--keep"])
 
 
 def write(report: Mapping[str, Any], directory: Path) -> Path:
@@ -129,7 +130,7 @@ def write(report: Mapping[str, Any], directory: Path) -> Path:
     for name, text in texts.items():
         # Beside its place, so that the replacement is one rename; report.json last, since it says that all is there.
         temporary = directory / f".{name}.{os.getpid()}"
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
         temporary.replace(directory / name)
     return directory / "report.json"
 
@@ -137,7 +138,10 @@ def write(report: Mapping[str, Any], directory: Path) -> Path:
 def _version_of(module: str) -> str:
     package = module.partition(".")[0]
     distributions = packages_distributions().get(package)
-    return version(distributions[0]) if distributions else "not installed as a package"
+    if distributions:
+        return version(distributions[0])
+    # An editable checkout is installed without a list of its packages.
+    return str(getattr(sys.modules.get(package), "__version__", "unknown"))
 
 
 def _tool_version(name: str, arguments: Sequence[str]) -> str:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from conformance.outcome import Outcome
-from conformance.spec import Spec
 from conformance.verdict import Status
 
 KILLED, SURVIVED, OPEN, ERROR = "killed", "survived", "open", "error"
@@ -19,16 +18,14 @@ class KillMatrix:
         self,
         pairs: Mapping[tuple[str, str], str],
         outcomes: Mapping[tuple[str, str | None], Outcome],
-        selected: Sequence[str],
-        specs: Mapping[str, Spec],
+        toothless: Sequence[str],
     ) -> None:
         """Judge each pair: a kill is a failed spec whose message has the promised words."""
-        self.specs = specs
         self.cells: dict[tuple[str, str], tuple[str, str]] = {
             pair: _judge(outcomes.get(pair), words) for pair, words in pairs.items()
         }
         #: Specs that no mutant claims: they have never been seen to fail.
-        self.toothless = sorted(set(selected) - {spec_id for spec_id, _ in pairs})
+        self.toothless = list(toothless)
 
     @property
     def survivors(self) -> list[tuple[str, str, str]]:
@@ -59,9 +56,10 @@ class KillMatrix:
         """Return how many pairs are in a state."""
         return sum(found == state for found, _ in self.cells.values())
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self, trouble: Sequence[str]) -> dict[str, Any]:
         """Return the matrix as JSON carries it."""
         return {
+            "trouble": list(trouble),
             "complete": self.complete,
             "toothless": self.toothless,
             "pairs": [

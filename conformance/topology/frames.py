@@ -11,8 +11,8 @@ from pathlib import Path
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 #: A group address that nobody has joined (in the range that RFC 1112 maps IPv4 groups to).
 UNREGISTERED_GROUP = "01:00:5e:7f:00:7f"
-#: IEEE 802.1Q, table 8-1: for the spanning tree protocol; a bridge never forwards it.
-STP_GROUP = "01:80:c2:00:00:00"
+#: IEEE 802.1Q, table 8-1: one of the group addresses that are for the next station only; 802.1X uses it.
+RESERVED_GROUP = "01:80:c2:00:00:03"
 #: IEEE 802: for experiments on private networks.
 ETHERTYPE = 0x88B5
 ETHERTYPE_8021Q = 0x8100

@@ -23,12 +23,14 @@ from conformance.errors import Inconclusive, SuiteError
 from conformance.oracles.linux import Oracle
 from conformance.topology import frames, namespaces
 from conformance.topology.frames import Captured, Frame
+from refnet.netdev.driver import Kind
 
 #: Seconds for something to arrive that must arrive. Only a failing spec waits that long.
 ARRIVAL_LIMIT = 5.0
 #: Seconds between two sendings of a datagram that may have been lost to address resolution.
 _RESEND = 0.3
 
+_MS_NOSUID, _MS_NODEV = 2, 4
 _ETH_P_ALL = 0x0003
 _SOL_PACKET = 263
 _PACKET_AUXDATA = 8
@@ -96,6 +98,36 @@ class Stack:
         with self.entered():
             Path("/proc/sys", key).write_text(str(value))
 
+    def add_address(self, device: str, *addresses: str, detection: bool = False) -> None:
+        """Give a device addresses; those of IPv6 without looking for duplicates, unless ``detection`` says so."""
+        commands = []
+        for one in addresses:
+            if ":" in one:
+                option = "" if detection else " nodad"
+            else:
+                option = "" if one.endswith(("/31", "/32")) else " broadcast +"
+            commands.append(f"addr add {one} dev {device}{option}")
+        self.ip(*commands)
+
+    def add_route(self, destination: str, gateway: str, device: str) -> None:
+        """Add a route, such as one to ``203.0.113.0/24`` or ``default``, by a gateway behind a device."""
+        self.ip(f"route add {destination} via {gateway} dev {device}")
+
+    def clear(self, device: str) -> None:
+        """Take addresses, but link-local IPv6 ones, and routes from a device."""
+        # IPv4 routes go with the last address.
+        self.ip(f"addr flush dev {device} scope global")
+        self.run("ip", "-6", "route", "flush", "table", "all", "dev", device, "proto", "boot")
+
+    def forget_neighbours(self) -> None:
+        """Forget which MAC address other stacks' addresses are at, so that they have to answer for them again."""
+        self.ip("neigh flush all")
+
+    def detect_duplicates(self, device: str) -> None:
+        """Have the kernel look for duplicates of new IPv6 addresses of a device, as it does outside of sandboxes."""
+        for key in ("accept_dad", "dad_transmits"):
+            self.sysctl(f"net/ipv6/conf/{device}/{key}", 1)
+
     def datagram_socket(self, address: str, port: int = 0) -> socket.socket:
         """Open a UDP socket in this stack, bound to one of its addresses; the caller closes it."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -147,7 +179,12 @@ class Guest(Stack):
 
     def send(self, frame: Frame) -> None:
         """Put a frame on the wire."""
-        self._socket.send(frame.data)
+        try:
+            self._socket.send(frame.data)
+        except OSError as error:
+            # The far end of the cable has dropped it, for its MTU, say: that is for the receiver to miss.
+            if error.errno != errno.ENOBUFS:
+                raise
         self.record.append(Captured.now(frame.data, sent=True))
 
     def receive(self) -> list[bytes]:
@@ -156,10 +193,46 @@ class Guest(Stack):
         self.record += (Captured.now(data) for data in seen)
         return seen
 
+    def tagged(self, vlan: int, *addresses: str) -> None:
+        """Give the guest addresses in a VLAN of its cable; what it sends from them carries the tag."""
+        device = f"eth0.{vlan}"
+        self.ip(f"link add link eth0 name {device} type vlan id {vlan}", f"link set dev {device} up")
+        self.add_address(device, *addresses)
+
     def shut(self) -> None:
         """Stop seeing frames and let go of the namespace: its end of the cable goes, and the other end with it."""
         self._socket.close()
         self.close()
+
+
+class _Near:
+    """An endpoint on the near end of a guest's cable."""
+
+    def __init__(self, stack: Stack, guest: Guest) -> None:
+        self.name = guest.port
+        self.mac = "02:00:00:00:00:fe"
+        self.record: list[Captured] = []
+        with stack.entered():
+            self._socket = _packet_socket(guest.port)
+
+    def fileno(self) -> int:
+        """Return what to wait on for frames."""
+        return self._socket.fileno()
+
+    def send(self, frame: Frame) -> None:
+        """Put a frame into the cable."""
+        self._socket.send(frame.data)
+        self.record.append(Captured.now(frame.data, sent=True))
+
+    def receive(self) -> list[bytes]:
+        """Return the frames that have come out of the cable."""
+        seen = _drain_packets(self._socket)
+        self.record += (Captured.now(data) for data in seen)
+        return seen
+
+    def shut(self) -> None:
+        """Stop seeing frames."""
+        self._socket.close()
 
 
 class TapHolder:
@@ -175,36 +248,47 @@ class TapHolder:
         self.mac = mac
         self.record: list[Captured] = []
         self._descriptors: list[int] = []
+        self._any_queue = select.epoll()
         flags = _IFF_TAP | _IFF_NO_PI | (_IFF_MULTI_QUEUE if queues > 1 else 0)
         try:
             for _ in range(queues):
                 with stack.entered():
                     self._descriptors.append(open_tap(tap, flags))
+                self._any_queue.register(self._descriptors[-1], select.EPOLLIN)
         except OSError:
             self.shut()
             raise
 
     def fileno(self) -> int:
         """Return what to wait on for frames."""
-        return self._descriptors[0]
+        return self._any_queue.fileno()
 
     def send(self, frame: Frame) -> None:
-        """Write a frame as the guest would."""
-        os.write(self._descriptors[0], frame.data)
+        """Write a frame as the guest would; while the tap is down (EIO) it is lost, as on a cable without a link."""
+        try:
+            os.write(self._descriptors[0], frame.data)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
         self.record.append(Captured.now(frame.data, sent=True))
 
     def receive(self) -> list[bytes]:
         """Return the frames that the guest would have got, from all queues."""
         seen = []
         for descriptor in self._descriptors:
-            with contextlib.suppress(BlockingIOError):
+            try:
                 while True:
                     seen.append(os.read(descriptor, 1 << 16))
+            except OSError as error:
+                # EBADFD: the tap was deleted under its holder.
+                if error.errno not in (errno.EAGAIN, errno.EBADFD):
+                    raise
         self.record += (Captured.now(data) for data in seen)
         return seen
 
     def shut(self) -> None:
         """Let go of the tap."""
+        self._any_queue.close()
         for descriptor in self._descriptors:
             os.close(descriptor)
         self._descriptors.clear()
@@ -221,12 +305,18 @@ class Sandbox(Stack):
         namespaces.setns(self.namespace)
         # /sys shows the namespace that it was mounted in: a driver that looks there has to see this one.
         namespaces.mount("sysfs", "/sys", "sysfs")
+        # And other sandboxes' locks and files are not this one's to see.
+        namespaces.mount("tmpfs", "/run", "tmpfs", _MS_NOSUID | _MS_NODEV)
         self.random = random.Random(seed)
         self.look = Oracle()
         self._endpoints: list[Guest | TapHolder] = []
         self._stacks: list[Stack] = []
+        self._foreign: list[str] = []
         self._tokens = 0
         _quiet(self)
+        # The kernel's own default, which a namespace otherwise inherits from the host.
+        for scope in ("all", "default"):
+            self.sysctl(f"net/ipv4/conf/{scope}/promote_secondaries", 0)
         self.ip("link set dev lo up")
 
     # -- building -------------------------------------------------------------------------------------
@@ -245,7 +335,40 @@ class Sandbox(Stack):
         """
         holder = TapHolder(self, tap, mac or self.new_mac(), queues=queues)
         self._endpoints.append(holder)
+        # Its carrier has come: a bridge takes its frames, and gives it any, when the kernel has told the bridge.
+        self.look.rest()
         return holder
+
+    @contextlib.contextmanager
+    def attached(self, guest: Guest) -> Iterator[Endpoint]:
+        """Have an endpoint on the near end of a guest's cable: what it sends, the guest gets, bridge or not."""
+        near = _Near(self, guest)
+        try:
+            yield near
+        finally:
+            near.shut()
+
+    def plain_bridge(self, name: str) -> None:
+        """Make a bridge as the system itself makes one, for comparison."""
+        self.ip(f"link add name {name} type bridge", f"link set dev {name} up")
+
+    def remove_plain_bridge(self, name: str) -> None:
+        """Take such a bridge away again."""
+        self.ip(f"link delete dev {name}")
+
+    def foreign(self, name: str, kind: Kind) -> None:
+        """Make a device that is nobody's concern but has a name that somebody wants: a bridge, a tap or a tun."""
+        made = {
+            Kind.BRIDGE: f"link add name {name} type bridge",
+            Kind.TAP: f"tuntap add dev {name} mode tap",
+            Kind.TUN: f"tuntap add dev {name} mode tun",
+        }
+        self.ip(made[kind])
+        self._foreign.append(name)
+
+    def move(self, device: str, stack: Stack) -> None:
+        """Move a device of the sandbox into another stack."""
+        self.ip(f"link set dev {device} netns /proc/{os.getpid()}/fd/{stack.namespace}")
 
     def neighbour(self, name: str) -> Stack:
         """Make another, empty network stack beside the sandbox."""
@@ -275,12 +398,16 @@ class Sandbox(Stack):
 
     # -- proving --------------------------------------------------------------------------------------
 
-    def delivers(self, sender: Endpoint, frame: Frame, *receivers: Endpoint, what: str) -> None:
+    def delivers(
+        self, sender: Endpoint, frame: Frame, *receivers: Endpoint, what: str, arrives_as: Frame | None = None
+    ) -> None:
         """Prove that a frame reaches each receiver, byte for byte, and once.
 
-        That there is no second copy is a negative, so a fence follows the frame on the same way: when it has arrived,
-        a copy would have too.
+        ``arrives_as`` is what it has to look like there, where a tag is put on or taken off on the way. That there is
+        no second copy is a negative, so a fence follows the frame on the same way: when it has arrived, a copy would
+        have too.
         """
+        expected = arrives_as or frame
         fence = Frame(frame.data.replace(frame.token, frame.token[::-1]), frame.token[::-1])
         sender.send(frame)
         sender.send(fence)
@@ -291,7 +418,7 @@ class Sandbox(Stack):
                 raise AssertionError(f"{what}: {sender.name} sent {frame}, and it did not arrive at {receiver.name}")
             if fence.data not in seen and not any(fence.token in data for data in seen):
                 raise Inconclusive(f"{what}: the fence behind {frame} did not arrive at {receiver.name}")
-            if copies != [frame.data]:
+            if copies != [expected.data]:
                 arrived = "; ".join(frames.describe(data) for data in copies)
                 raise AssertionError(f"{what}: {sender.name} sent {frame}, {receiver.name} got: {arrived}")
 
@@ -339,6 +466,38 @@ class Sandbox(Stack):
             if not _converse(here, there, self.arrival_limit):
                 raise AssertionError(f"{what}: {one.name} ({address}) and {other.name} ({other_address}) do not talk")
 
+    def source_seen(self, other: Stack, other_address: str) -> str:
+        """Return the address that another stack sees when this one writes to it without choosing an address.
+
+        Raises:
+            AssertionError: nothing arrived there.
+        """
+        here = self.datagram_socket("::" if ":" in other_address else "0.0.0.0")  # noqa: S104
+        with here, other.datagram_socket(other_address) as there:
+            there.settimeout(self.arrival_limit)
+            try:
+                here.sendto(b"refnet: who am I?", there.getsockname())
+                return str(there.recvfrom(64)[1][0])
+            except OSError as error:
+                raise AssertionError(
+                    f"{self.name} writes to {other_address}, and it does not arrive: {error}"
+                ) from None
+
+    def source_mac(self, receiver: Endpoint, address: str, target: str) -> str:
+        """Return the MAC address that a receiver sees when this stack looks for ``target`` from its own ``address``.
+
+        Raises:
+            AssertionError: nothing of it arrived there.
+        """
+        # What is looked for is in the request (RFC 826: sender, its address, nobody, the target).
+        wanted = Frame(b"", socket.inet_aton(address) + bytes(6) + socket.inet_aton(target))
+        with self.datagram_socket(address) as sock:
+            sock.sendto(b"refnet: are you there?", (target, 9))
+            for data in self._until(receiver, wanted):
+                if wanted.token in data:
+                    return data[6:12].hex(":")
+        raise AssertionError(f"{self.name} looks for {target} from {address}, and {receiver.name} sees nothing of it")
+
     def drain(self) -> None:
         """Forget what has arrived anywhere so far."""
         for endpoint in self._endpoints:
@@ -375,6 +534,10 @@ class Sandbox(Stack):
         for port in ports:
             with contextlib.suppress(SuiteError):
                 self.ip(f"link delete dev {port}")
+        for name in self._foreign:
+            with contextlib.suppress(SuiteError):
+                self.ip(f"link delete dev {name}")
+        self._foreign.clear()
 
     def captures(self) -> dict[str, list[Captured]]:
         """Return what each endpoint has sent and seen."""
@@ -383,8 +546,9 @@ class Sandbox(Stack):
 
     def leave(self) -> None:
         """Bring the calling thread back and let go of the namespace."""
-        with contextlib.suppress(OSError):
-            namespaces.unmount("/sys")
+        for directory in ("/run", "/sys"):
+            with contextlib.suppress(OSError):
+                namespaces.unmount(directory)
         namespaces.setns(self._home)
         os.close(self._home)
         self.close()
@@ -405,6 +569,35 @@ def open_tap(tap: str, flags: int = _IFF_TAP | _IFF_NO_PI) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def opens_for(tap: str, *, uid: int, gid: int) -> bool:
+    """Whether a tap of the calling thread's namespace can be held by a user without privilege.
+
+    The device file is opened before the privilege is given up: whom a tap is for is asked about the tap itself.
+    """
+    socket.if_nametoindex(tap)
+    child = os.fork()
+    if child == 0:
+        status = 255
+        try:
+            descriptor = os.open("/dev/net/tun", os.O_RDWR)
+            os.setgroups([])
+            os.setresgid(gid, gid, gid)
+            os.setresuid(uid, uid, uid)
+            status = 1
+            fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", tap.encode(), _IFF_TAP | _IFF_NO_PI))
+            status = 0
+        except OSError as error:
+            if status == 1 and error.errno != errno.EPERM:
+                status = 254
+            os.write(2, f"as user {uid}, group {gid}: {error}\n".encode() if status > 1 else b"")
+        finally:
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status not in (0, 1):
+        raise SuiteError(f"whether user {uid}, group {gid} may hold {tap} could not be tried: exit status {status}")
+    return status == 0
 
 
 def _quiet(stack: Stack) -> None:
