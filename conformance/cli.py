@@ -103,7 +103,8 @@ def _pytest(
         workers = 0 if arguments.keep else arguments.workers
         command = [
             *(sys.executable, "-m", "pytest", "--pyargs", "conformance.specs"),
-            *("--rootdir", scratch, "--config-file", os.devnull, "-p", "no:cacheprovider", "-p", "no:terminal"),
+            *("--rootdir", scratch, "--config-file", os.devnull, "--noconftest"),
+            *("-p", "no:cacheprovider", "-p", "no:terminal"),
             *([] if _is_installed() else ["-p", "conformance.plugin"]),
             *("-n", str(workers), "--max-worker-restart", "0", "--maxfail", "1" if arguments.keep else "0"),
             *("--conformance-only", ",".join(only), "--conformance-seed", arguments.seed),

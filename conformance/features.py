@@ -11,7 +11,7 @@ from pathlib import Path
 
 from conformance.errors import SuiteError
 from conformance.topology import namespaces
-from conformance.topology.linux import Stack, open_tap
+from conformance.topology.endpoints import Stack, open_tap
 from refnet.netdev.driver import Capability
 
 #: Needs of specs that no driver can declare.

@@ -10,10 +10,12 @@ import subprocess
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from refnet.errors import CommandFailed, PermissionDenied, ToolMissing
+from refnet.errors import CommandFailed, InvalidArgument, KernelRefused, PermissionDenied, ToolMissing
 
 #: Seconds that a program gets unless its caller says otherwise.
 DEFAULT_TIME_LIMIT = 60.0
+#: Seconds to go on reading what a killed program has printed: somebody who left its process group may hold its outputs.
+_GRACE = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ def run(
     Raises:
         ToolMissing: there is no such program on ``PATH``.
         PermissionDenied: the file is there and may not be executed.
+        KernelRefused: the system cannot start it: no program's format, too many arguments, no memory.
+        InvalidArgument: an argument has a character that no argument can have.
         CommandFailed: another exit status, or not ended in time (it and its process group have then been killed).
     """
     environment = {**os.environ, "LC_ALL": "C"}
@@ -51,7 +55,7 @@ def run(
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,
-            text=True,
+            encoding="utf-8",
             errors="backslashreplace",
             start_new_session=True,
         )
@@ -63,12 +67,18 @@ def run(
         ) from None
     except PermissionError as error:
         raise PermissionDenied(f"the program {argv[0]!r} may not be executed", errno=error.errno) from None
+    except OSError as error:
+        raise KernelRefused(
+            f"the program {argv[0]!r} cannot be started: {error.strerror}", errno=error.errno, detail=error.strerror
+        ) from None
+    except ValueError as error:
+        raise InvalidArgument(f"the program {argv[0]!r} cannot be given these arguments: {error}") from None
     with process:
         try:
             stdout, stderr = process.communicate(stdin, timeout=time_limit)
         except subprocess.TimeoutExpired:
             _kill_group(process)
-            stdout, stderr = process.communicate()
+            stdout, stderr = _last_words(process)
             raise CommandFailed(argv, None, stdout, stderr, time_limit=time_limit) from None
         except BaseException:  # KeyboardInterrupt among others: no program outlives its call
             _kill_group(process)
@@ -76,6 +86,19 @@ def run(
     if process.returncode not in expect:
         raise CommandFailed(argv, process.returncode, stdout, stderr)
     return Completed(tuple(argv), process.returncode, stdout, stderr)
+
+
+def _last_words(process: subprocess.Popen[str]) -> tuple[str, str]:
+    try:
+        return process.communicate(timeout=_GRACE)
+    except subprocess.TimeoutExpired as expired:
+        # What was read so far comes as bytes here, whatever the encoding.
+        stdout, stderr = (data or b"" for data in (expired.stdout, expired.stderr))
+        return _text(stdout), _text(stderr)
+
+
+def _text(data: str | bytes) -> str:
+    return data if isinstance(data, str) else data.decode(errors="backslashreplace")
 
 
 def _kill_group(process: subprocess.Popen[str]) -> None:

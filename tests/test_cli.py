@@ -441,7 +441,7 @@ ERRORS = [
     ("bridge ensure br1 --move", 2, "UsageError", "give --interface too"),
     ("bridge ensure br1 --interface nothere", 1, "NoSuchDevice", "nothere"),
     ("bridge ensure br1 --interface br0", 2, "InvalidArgument", "br0 is a bridge"),
-    ("bridge add-port br0 lo", 2, "InvalidArgument", "choose another value"),
+    ("bridge add-port br0 lo", 2, "InvalidArgument", "it cannot be a port of a bridge"),
     ("vlan ensure 4095 tap1", 2, "InvalidArgument", "from 1 to 4094"),
     ("vlan ensure x tap1", 2, "UsageError", "argument TAG: 'x' is not a whole number"),
     ("vlan ensure 7 tap1 --bridge a:b", 2, "InvalidName", "a:b"),

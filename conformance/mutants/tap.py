@@ -9,7 +9,7 @@ import pwd
 from typing import Any
 
 from conformance.mutants import mutant
-from conformance.topology.linux import open_tap
+from conformance.topology.endpoints import open_tap
 from refnet.errors import AlreadyExists, InvalidArgument, RefnetError, WrongKind
 from refnet.netdev.driver import Device, Kind, NetDevDriver
 

@@ -101,7 +101,7 @@ def veth_replaced(base: Any) -> type[NetDevDriver]:
     "veth-by-one-name",
     "takes the pair for there when the first name is",
     {
-        "VE-07": "is down",
+        "VE-07": "the end v0 is down",
         "VE-08": "is not refused with Mismatch: it goes through",
         "VE-10": "is not refused with Mismatch: it goes through",
         "VE-11": "is not refused with Mismatch: it goes through",

@@ -482,7 +482,7 @@ def vlan_bridge_without_port(base: Any) -> type[NetDevDriver]:
 @mutant(
     "vlan-bridge-leaves-the-device",
     "leaves the VLAN device behind when the bridge cannot be had",
-    {"VL-23": "ensure_vlan_bridge with a tun for the bridge: the host has changed"},
+    {"VL-23": "ensure_vlan_bridge with a cable for the bridge: the host has changed"},
 )
 def vlan_bridge_leaves_the_device(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -507,7 +507,7 @@ def vlan_bridge_leaves_the_device(base: Any) -> type[NetDevDriver]:
 @mutant(
     "vlan-bridge-takes-back-too-much",
     "takes a VLAN device back that it has not made, when the bridge cannot be had",
-    {"VL-23": "ensure_vlan_bridge with a VLAN device that is there and a tun for the bridge: the host has changed"},
+    {"VL-23": "ensure_vlan_bridge with a VLAN device that is there and a cable for the bridge: the host has changed"},
 )
 def vlan_bridge_takes_back_too_much(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]

@@ -23,14 +23,16 @@ _REST_LIMIT = 10.0
 #: RTMGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV6_IFADDR, _IPV6_ROUTE, RTMGRP_NEIGH left out: the kernel's own traffic.
 _GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 _HEADER = struct.Struct("=IHHII")
+_NEWADDR, _DELADDR, _NEWROUTE, _DELROUTE = 20, 21, 24, 25
 _MESSAGES = {
     16: "link set",
     17: "link deleted",
-    20: "address set",
-    21: "address deleted",
-    24: "route set",
-    25: "route deleted",
+    _NEWADDR: "address set",
+    _DELADDR: "address deleted",
+    _NEWROUTE: "route set",
+    _DELROUTE: "route deleted",
 }
+_SCOPE_LINK = 253
 
 #: What of a link changes by itself: timers, counters, and states that the kernel settles in its own time.
 _RESTLESS = re.compile(
@@ -306,11 +308,32 @@ def _heard(listener: socket.socket) -> list[str]:
         while True:
             message = listener.recv(1 << 16)
             _, kind, *_ = _HEADER.unpack_from(message)
-            family = message[_HEADER.size]
-            # A bridge tells of its ports' protocol states, which it changes by itself, in a family of its own.
-            if family != socket.AF_BRIDGE:
+            if not _of_its_own_accord(kind, message[_HEADER.size :]):
                 heard.append(f"{_MESSAGES.get(kind, f'message {kind}')} ({_named(message)})")
     return heard
+
+
+def _of_its_own_accord(kind: int, body: bytes) -> bool:
+    """Whether the kernel tells of something that it does by itself, at a time of its own choosing."""
+    family = body[0]
+    if family == socket.AF_BRIDGE:  # the protocol state of a bridge's port
+        return True
+    if family != socket.AF_INET6:
+        return False
+    if kind in (_NEWADDR, _DELADDR):
+        return body[3] == _SCOPE_LINK  # each device's own address, when its link comes up
+    return kind in (_NEWROUTE, _DELROUTE) and _destination(body)[:1] in (b"\xfe", b"\xff")
+
+
+def _destination(route: bytes) -> bytes:
+    """Return the destination in the body of a route's message: attribute RTA_DST, behind 12 bytes of ``rtmsg``."""
+    offset = 12
+    while offset + 4 <= len(route):
+        length, number = struct.unpack_from("=HH", route, offset)
+        if number == 1 or length < 4:
+            return route[offset + 4 : offset + length]
+        offset += (length + 3) & ~3
+    return b""
 
 
 def _named(message: bytes) -> str:

@@ -368,22 +368,33 @@ class NetDevDriver(abc.ABC):
         """Make sure of a VLAN device and of a bridge that has it as a port; return the VLAN device's name.
 
         ``mac_address`` and ``mtu`` are the VLAN device's; the bridge takes them over when it is made.
-        A failure takes back a VLAN device that this call has made.
+        A failure takes back what this call has done to the VLAN device.
 
         Raises: what :meth:`ensure_vlan` and :meth:`ensure_bridge` raise.
         """
         names.device_name(bridge, "bridge")
         name = names.device_name(dev if dev is not None else f"vlan{names.vlan_id(vlan_num)}", "VLAN device")
         names.device_name(parent, "parent")
-        was_there = self.device_exists(name)
+        before = self.device(name) if self.device_exists(name) else None
         self.ensure_vlan(vlan_num, parent, name, mac_address=mac_address, mtu=mtu)
         try:
             self.ensure_bridge(bridge, name)
         except BaseException:
-            if not was_there:
-                self.delete_net_dev(name)
+            self._put_back(name, before)
             raise
         return name
+
+    def _put_back(self, name: str, before: Device | None) -> None:
+        if before is None:
+            self.delete_net_dev(name)
+            return
+        now = self.device(name)
+        if before.mac_address is not None and before.mac_address != now.mac_address:
+            self.set_device_macaddr(name, before.mac_address)
+        if before.mtu != now.mtu:
+            self.set_device_mtu(name, before.mtu)
+        if not before.up:
+            self.set_device_disabled(name)
 
     # -- taps and virtual cables ----------------------------------------------------------------------
 

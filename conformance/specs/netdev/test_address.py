@@ -10,7 +10,8 @@ from conformance.errors import Inconclusive, SuiteError
 from conformance.harness import DriverUnderTest
 from conformance.spec import spec
 from conformance.specs.netdev.refused import refusal, refused
-from conformance.topology.linux import Guest, Sandbox
+from conformance.topology.endpoints import Guest
+from conformance.topology.linux import Sandbox
 from refnet.errors import InvalidArgument, NoSuchDevice
 from refnet.netdev.driver import Capability
 

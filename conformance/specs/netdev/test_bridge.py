@@ -7,7 +7,8 @@ import pytest
 from conformance.harness import Call, DriverUnderTest
 from conformance.spec import spec
 from conformance.topology import frames
-from conformance.topology.linux import Guest, Sandbox
+from conformance.topology.endpoints import Guest
+from conformance.topology.linux import Sandbox
 from refnet.errors import AlreadyEnslaved, AlreadyExists, InvalidArgument, NoSuchDevice, WrongKind
 from refnet.netdev.driver import Capability, Kind
 

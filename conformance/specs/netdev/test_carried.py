@@ -8,7 +8,8 @@ from conformance.harness import DriverUnderTest
 from conformance.spec import spec
 from conformance.specs.netdev.refused import refused
 from conformance.specs.netdev.test_join import carrying, neighbour, talks
-from conformance.topology.linux import Guest, Sandbox
+from conformance.topology.endpoints import Guest
+from conformance.topology.linux import Sandbox
 from refnet.errors import Unsupported
 from refnet.netdev.driver import Capability
 

@@ -18,7 +18,8 @@ from conformance.errors import SuiteError
 from conformance.harness import DriverUnderTest, in_child
 from conformance.oracles.state import difference
 from conformance.spec import spec
-from conformance.topology.linux import Guest, Sandbox
+from conformance.topology.endpoints import Guest
+from conformance.topology.linux import Sandbox
 from refnet.errors import RefnetError
 from refnet.netdev.driver import Capability
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from conformance.harness import DriverUnderTest
 from conformance.spec import spec
 from conformance.specs.netdev.refused import refused
-from conformance.topology.linux import Guest, Sandbox
+from conformance.topology.endpoints import Guest
+from conformance.topology.linux import Sandbox
 from refnet.errors import AlreadyEnslaved, NoSuchDevice, WrongKind
 from refnet.netdev.driver import Capability
 

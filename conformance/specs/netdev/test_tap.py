@@ -13,7 +13,8 @@ from conformance.oracles.state import difference
 from conformance.spec import spec
 from conformance.specs.netdev.refused import refusal, refused
 from conformance.topology import frames
-from conformance.topology.linux import Guest, Sandbox, TapHolder, opens_for
+from conformance.topology.endpoints import Guest, TapHolder, opens_for
+from conformance.topology.linux import Sandbox
 from refnet.errors import InvalidArgument, Mismatch, WrongKind
 from refnet.netdev.driver import Capability, Kind
 
@@ -228,7 +229,7 @@ def test_other_queues(netdev: DriverUnderTest, net: Sandbox) -> None:
 @spec(
     "TA-11",
     "A name that a device of another kind has is refused with WrongKind, and that device stays as it is.",
-    capability=TAP,
+    capability=BRIDGED,
 )
 def test_wrong_kind(netdev: DriverUnderTest, net: Sandbox) -> None:
     net.foreign("bridge9", Kind.BRIDGE)

@@ -87,16 +87,25 @@ class Bridges(LinuxBase):
         names.device_name(bridge, "bridge")
         names.device_name(port, "port")
         names.flag(move, "move")
-        bridge_link, port_link = self.find_both(bridge, port)
-        if bridge_link is None:
-            raise NoSuchDevice(f"there is no bridge {bridge}", device=bridge, errno=errno.ENODEV)
-        check_kind(bridge_link, Kind.BRIDGE)
-        if port_link is None:
-            raise NoSuchDevice(f"there is no device {port}", device=port, errno=errno.ENODEV)
-        if port_link.master != bridge_link.index:
+        for _ in range(ATTEMPTS):
+            bridge_link, port_link = self.find_both(bridge, port)
+            if bridge_link is None:
+                raise NoSuchDevice(f"there is no bridge {bridge}", device=bridge, errno=errno.ENODEV)
+            check_kind(bridge_link, Kind.BRIDGE)
+            if port_link is None:
+                raise NoSuchDevice(f"there is no device {port}", device=port, errno=errno.ENODEV)
+            if port_link.master == bridge_link.index:
+                return
             self._check_joinable(port_link, bridge, bridge_link, move)
-            with Change(self.channel) as change:
-                self._enslave(change, port_link, bridge_link)
+            change = Change(self.channel)
+            try:
+                with change:
+                    self._enslave(change, port_link, bridge_link)
+                return
+            except KernelError as error:
+                if not self._is_another(bridge, bridge_link):
+                    raise translate(error, port, Capability.BRIDGE, change.left_over) from None
+        raise _restless(bridge)
 
     @operation
     def remove_bridge_port(self, bridge: str, port: str) -> None:
@@ -166,17 +175,24 @@ class Bridges(LinuxBase):
                     if bridge_link is None:
                         birth_mac = mac or (port_link and port_link.mac_address) or random_mac()
                         self._make_bridge(change, bridge, birth_mac, wanted_mtu, data)
-                        bridge_link = self.need(bridge)
+                        bridge_link = self.find(bridge)
+                        if bridge_link is None:  # somebody else has deleted it again
+                            continue
                     else:
                         self._reconcile_bridge(change, bridge_link, mac, wanted_mtu, data)
                     if port_link is not None:
                         self._join(change, port_link, bridge_link)
                 return
             except KernelError as error:
-                # Somebody else made the bridge after the look.
-                if error.errno != errno.EEXIST or self.find(bridge) is None:
-                    raise translate(error, bridge, Capability.BRIDGE, change.left_over) from None
-        raise KernelRefused(f"bridge {bridge} came and went {ATTEMPTS} times during the call", errno=errno.EAGAIN)
+                if not self._is_another(bridge, bridge_link):
+                    about = bridge if interface is None else interface
+                    raise translate(error, about, Capability.BRIDGE, change.left_over) from None
+        raise _restless(bridge)
+
+    def _is_another(self, bridge: str, seen: Link | None) -> bool:
+        """Whether somebody else has made or deleted the bridge since it was seen, so that a refusal may be for that."""
+        now = self.find(bridge)
+        return (now and now.index) != (seen and seen.index)
 
     def _check_free(self, port: Link, bridge: str, move: bool) -> None:
         if port.master and not move:
@@ -259,14 +275,14 @@ class Bridges(LinuxBase):
         # The kernel leaves the old master before it asks the new one, and does not go back.
         back = links.change([("IFLA_MASTER", port.master)], index=port.index, up=False if up and not port.up else None)
         request = links.change([("IFLA_MASTER", bridge.index)], index=port.index, up=up)
-        try:
-            change.do(Step(f"put {port.name} back", None, back))
-            change.do(Step(f"make {port.name} a port of {bridge.name}", request, None))
-        except KernelError as error:
-            # EINVAL is also how the kernel says that there is no such master any more.
-            if error.errno == errno.EINVAL and self.find(bridge.name) is None:
-                raise NoSuchDevice(f"bridge {bridge.name} went away", device=bridge.name, errno=errno.ENODEV) from None
-            raise translate(error, port.name, Capability.BRIDGE) from None
+        change.do(Step(f"put {port.name} back", None, back))
+        change.do(Step(f"make {port.name} a port of {bridge.name}", request, None))
+
+
+def _restless(bridge: str) -> KernelRefused:
+    return KernelRefused(
+        f"bridge {bridge} came and went {ATTEMPTS} times during the call", device=bridge, errno=errno.EAGAIN
+    )
 
 
 def _bridge_data(

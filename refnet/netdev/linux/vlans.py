@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 from collections.abc import Sequence
 
 from refnet import names
@@ -67,6 +68,39 @@ class Vlans(Devices):
                     ) from None
         raise KernelRefused(f"VLAN device {name} came and went {ATTEMPTS} times during the call", errno=errno.EAGAIN)
 
+    @operation
+    def ensure_vlan_bridge(
+        self,
+        vlan_num: int,
+        bridge: str,
+        parent: str,
+        dev: str | None = None,
+        *,
+        mac_address: str | None = None,
+        mtu: int | None = None,
+    ) -> str:
+        """See in one exchange whether all is as asked, and only otherwise go through it step by step."""
+        names.device_name(bridge, "bridge")
+        tag = names.vlan_id(vlan_num)
+        name = names.device_name(dev if dev is not None else f"vlan{tag}", "VLAN device")
+        names.device_name(parent, "parent")
+        mac = names.mac_address(mac_address) if mac_address is not None else None
+        wanted_mtu = names.mtu(mtu) if mtu is not None else None
+        link, bridge_link = self.find_both(name, bridge)
+        if (
+            link is not None
+            and bridge_link is not None
+            and bridge_link.kind is Kind.BRIDGE
+            and bridge_link.up
+            and link.up
+            and link.master == bridge_link.index
+            and _carries(link, tag, _index_of(parent))
+            and mac in (None, link.mac_address)
+            and wanted_mtu in (None, link.mtu)
+        ):
+            return name
+        return super().ensure_vlan_bridge(tag, bridge, parent, name, mac_address=mac, mtu=wanted_mtu)
+
     def _vlan_of(self, parent: int, tag: int) -> str | None:
         """Return the name of the VLAN device that has a parent's tag."""
         for body in self.channel.entries(links.list_kind("vlan")):
@@ -87,9 +121,28 @@ class Vlans(Devices):
         return translate(error, name, Capability.VLAN, left_over)
 
 
+def _carries(link: Link, tag: int, parent: int) -> bool:
+    """Whether a link is the 802.1Q device for that tag on the parent of that index."""
+    return (
+        link.kind is Kind.VLAN
+        and link.is_dot1q
+        and link.vlan_id == tag
+        and link.below == parent
+        and not link.below_elsewhere
+    )
+
+
+def _index_of(device: str) -> int:
+    """Return a device's index, 0 if it is not there: one ioctl, where all of the link would be a request."""
+    try:
+        return socket.if_nametoindex(device)
+    except OSError:
+        return 0
+
+
 def _check_vlan(link: Link, tag: int, parent: Link) -> None:
     check_kind(link, Kind.VLAN)
-    if link.vlan_id != tag or link.below != parent.index or link.below_elsewhere or not link.is_dot1q:
+    if not _carries(link, tag, parent.index):
         raise Mismatch(
             f"{link.name} is a VLAN device with tag {link.vlan_id} of another parent or protocol, "
             f"not with tag {tag} of {parent.name}: delete it first"

@@ -1,0 +1,368 @@
+"""Endpoints on Linux: guests in network stacks of their own behind a cable, and programs that hold taps.
+
+Everything here is made with the ``ip`` command and system calls; nothing is shared with the drivers that are judged.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import select
+import socket
+import struct
+import subprocess
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from conformance.errors import SuiteError
+from conformance.topology import frames, namespaces
+from conformance.topology.frames import Captured, Frame
+
+_ETH_P_ALL = 0x0003
+_SOL_PACKET = 263
+_PACKET_AUXDATA = 8
+_PACKET_IGNORE_OUTGOING = 23
+_TP_STATUS_VLAN_VALID = 0x10
+_TUNSETIFF = 0x400454CA
+_IFF_TAP, _IFF_NO_PI, _IFF_MULTI_QUEUE = 0x0002, 0x1000, 0x0100
+
+
+class Endpoint(Protocol):
+    """Something that sends and sees frames at the edge of the network under test."""
+
+    name: str
+    mac: str
+    #: All that it has sent and seen, for the evidence.
+    record: list[Captured]
+
+    def fileno(self) -> int:
+        """Return what to wait on for frames."""
+        ...
+
+    def send(self, frame: Frame) -> None:
+        """Put a frame on the wire."""
+        ...
+
+    def receive(self) -> list[bytes]:
+        """Return the frames that have arrived and not been returned before."""
+        ...
+
+
+class Stack:
+    """A network stack: the sandbox's own, or a guest's. Sockets opened in it work from anywhere."""
+
+    def __init__(self, name: str, namespace: int) -> None:
+        """Take over the descriptor of a network namespace."""
+        self.name = name
+        self.namespace = namespace
+
+    @contextlib.contextmanager
+    def entered(self) -> Iterator[None]:
+        """Have the calling thread in this stack."""
+        with namespaces.entered(self.namespace):
+            yield
+
+    def run(self, *argv: str, stdin: str | None = None) -> str:
+        """Run a program of the suite's own in this stack and return what it printed.
+
+        Raises:
+            SuiteError: it failed; scaffolding that cannot be built is no verdict on anybody.
+        """
+        with self.entered():
+            done = subprocess.run(
+                argv, input=stdin, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}, timeout=30
+            )
+        if done.returncode:
+            raise SuiteError(f"scaffolding in {self.name}: {' '.join(argv)}: {done.stderr.strip()} (stdin: {stdin!r})")
+        return done.stdout
+
+    def ip(self, *commands: str) -> None:
+        """Run ``ip`` commands in one batch, such as ``"link set dev eth0 up"``."""
+        self.run("ip", "-batch", "-", stdin="".join(f"{command}\n" for command in commands))
+
+    def sysctl(self, key: str, value: int | str) -> None:
+        """Write ``/proc/sys/KEY`` as this stack sees it."""
+        with self.entered():
+            Path("/proc/sys", key).write_text(str(value))
+
+    def add_address(self, device: str, *addresses: str, detection: bool = False) -> None:
+        """Give a device addresses; those of IPv6 without looking for duplicates, unless ``detection`` says so."""
+        commands = []
+        for one in addresses:
+            if ":" in one:
+                option = "" if detection else " nodad"
+            else:
+                option = "" if one.endswith(("/31", "/32")) else " broadcast +"
+            commands.append(f"addr add {one} dev {device}{option}")
+        self.ip(*commands)
+
+    def add_route(self, destination: str, gateway: str, device: str) -> None:
+        """Add a route, such as one to ``203.0.113.0/24`` or ``default``, by a gateway behind a device."""
+        self.ip(f"route add {destination} via {gateway} dev {device}")
+
+    def clear(self, device: str) -> None:
+        """Take addresses, but link-local IPv6 ones, and routes from a device."""
+        # IPv4 routes go with the last address.
+        self.ip(f"addr flush dev {device} scope global")
+        self.run("ip", "-6", "route", "flush", "table", "all", "dev", device, "proto", "boot")
+
+    def forget_neighbours(self) -> None:
+        """Forget which MAC address other stacks' addresses are at, so that they have to answer for them again."""
+        self.ip("neigh flush all")
+
+    def detect_duplicates(self, device: str) -> None:
+        """Have the kernel look for duplicates of new IPv6 addresses of a device, as it does outside of sandboxes."""
+        for key in ("accept_dad", "dad_transmits"):
+            self.sysctl(f"net/ipv6/conf/{device}/{key}", 1)
+
+    def datagram_socket(self, address: str, port: int = 0) -> socket.socket:
+        """Open a UDP socket in this stack, bound to one of its addresses; the caller closes it."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with self.entered():
+            sock = socket.socket(family, socket.SOCK_DGRAM)
+        try:
+            with self.entered():
+                sock.bind((address, port))
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def close(self) -> None:
+        """Let go of the namespace."""
+        os.close(self.namespace)
+
+
+class Guest(Stack):
+    """A guest: a network stack of its own behind a virtual cable, whose near end ``port`` is in the sandbox."""
+
+    def __init__(self, sandbox: Stack, name: str, mac: str, addresses: Sequence[str], mtu: int) -> None:
+        """Make the namespace and the cable, and start seeing frames."""
+        super().__init__(name, namespaces.new_network())
+        self.mac = mac
+        self.port = f"p-{name}"
+        self.record: list[Captured] = []
+        target = f"/proc/{os.getpid()}/fd/{self.namespace}"
+        try:
+            sandbox.ip(
+                f"link add dev {self.port} mtu {mtu} type veth peer name eth0 address {mac} mtu {mtu} netns {target}",
+                f"link set dev {self.port} up",
+            )
+            quiet(self)
+            self.ip(
+                "link set dev lo up",
+                "link set dev eth0 up",
+                *(f"addr add {address} dev eth0{' nodad' if ':' in address else ''}" for address in addresses),
+            )
+            with self.entered():
+                self._socket = _packet_socket("eth0")
+        except BaseException:
+            self.close()
+            raise
+
+    def fileno(self) -> int:
+        """Return what to wait on for frames."""
+        return self._socket.fileno()
+
+    def send(self, frame: Frame) -> None:
+        """Put a frame on the wire."""
+        try:
+            self._socket.send(frame.data)
+        except OSError as error:
+            # The far end of the cable has dropped it, for its MTU, say: that is for the receiver to miss.
+            if error.errno != errno.ENOBUFS:
+                raise
+        self.record.append(Captured.now(frame.data, sent=True))
+
+    def receive(self) -> list[bytes]:
+        """Return the frames that have arrived, with their VLAN tags put back where the kernel took them off."""
+        seen = _drain_packets(self._socket)
+        self.record += (Captured.now(data) for data in seen)
+        return seen
+
+    def tagged(self, vlan: int, *addresses: str) -> None:
+        """Give the guest addresses in a VLAN of its cable; what it sends from them carries the tag."""
+        device = f"eth0.{vlan}"
+        self.ip(f"link add link eth0 name {device} type vlan id {vlan}", f"link set dev {device} up")
+        self.add_address(device, *addresses)
+
+    def shut(self) -> None:
+        """Stop seeing frames and let go of the namespace: its end of the cable goes, and the other end with it."""
+        self._socket.close()
+        self.close()
+
+
+class NearEnd:
+    """An endpoint on the near end of a guest's cable."""
+
+    def __init__(self, stack: Stack, guest: Guest) -> None:
+        self.name = guest.port
+        self.mac = "02:00:00:00:00:fe"
+        self.record: list[Captured] = []
+        with stack.entered():
+            self._socket = _packet_socket(guest.port)
+
+    def fileno(self) -> int:
+        """Return what to wait on for frames."""
+        return self._socket.fileno()
+
+    def send(self, frame: Frame) -> None:
+        """Put a frame into the cable."""
+        self._socket.send(frame.data)
+        self.record.append(Captured.now(frame.data, sent=True))
+
+    def receive(self) -> list[bytes]:
+        """Return the frames that have come out of the cable."""
+        seen = _drain_packets(self._socket)
+        self.record += (Captured.now(data) for data in seen)
+        return seen
+
+    def shut(self) -> None:
+        """Stop seeing frames."""
+        self._socket.close()
+
+
+class TapHolder:
+    """A program that holds a tap, as a hypervisor does. ``queues`` is how often it holds it."""
+
+    def __init__(self, stack: Stack, tap: str, mac: str, *, queues: int = 1) -> None:
+        """Open the tap.
+
+        Raises:
+            OSError: the kernel does not let it be opened so.
+        """
+        self.name = tap
+        self.mac = mac
+        self.record: list[Captured] = []
+        self._descriptors: list[int] = []
+        self._any_queue = select.epoll()
+        flags = _IFF_TAP | _IFF_NO_PI | (_IFF_MULTI_QUEUE if queues > 1 else 0)
+        try:
+            for _ in range(queues):
+                with stack.entered():
+                    self._descriptors.append(open_tap(tap, flags))
+                self._any_queue.register(self._descriptors[-1], select.EPOLLIN)
+        except OSError:
+            self.shut()
+            raise
+
+    def fileno(self) -> int:
+        """Return what to wait on for frames."""
+        return self._any_queue.fileno()
+
+    def send(self, frame: Frame) -> None:
+        """Write a frame as the guest would; while the tap is down (EIO) it is lost, as on a cable without a link."""
+        try:
+            os.write(self._descriptors[0], frame.data)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+        self.record.append(Captured.now(frame.data, sent=True))
+
+    def receive(self) -> list[bytes]:
+        """Return the frames that the guest would have got, from all queues."""
+        seen = []
+        for descriptor in self._descriptors:
+            try:
+                while True:
+                    seen.append(os.read(descriptor, 1 << 16))
+            except OSError as error:
+                # EBADFD: the tap was deleted under its holder.
+                if error.errno not in (errno.EAGAIN, errno.EBADFD):
+                    raise
+        self.record += (Captured.now(data) for data in seen)
+        return seen
+
+    def shut(self) -> None:
+        """Let go of the tap."""
+        self._any_queue.close()
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+        self._descriptors.clear()
+
+
+def open_tap(tap: str, flags: int = _IFF_TAP | _IFF_NO_PI) -> int:
+    """Open an existing tap in the calling thread's namespace and return the descriptor, which does not block.
+
+    Raises:
+        OSError: there is no such tap, or the kernel does not let it be opened so.
+    """
+    # TUNSETIFF makes what is not there; a holder only ever takes what the driver has made.
+    socket.if_nametoindex(tap)
+    descriptor = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", tap.encode(), flags))
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def opens_for(tap: str, *, uid: int, gid: int) -> bool:
+    """Whether a tap of the calling thread's namespace can be held by a user without privilege.
+
+    The device file is opened before the privilege is given up: whom a tap is for is asked about the tap itself.
+    """
+    socket.if_nametoindex(tap)
+    child = os.fork()
+    if child == 0:
+        status = 255
+        try:
+            descriptor = os.open("/dev/net/tun", os.O_RDWR)
+            os.setgroups([])
+            os.setresgid(gid, gid, gid)
+            os.setresuid(uid, uid, uid)
+            status = 1
+            fcntl.ioctl(descriptor, _TUNSETIFF, struct.pack("16sH22x", tap.encode(), _IFF_TAP | _IFF_NO_PI))
+            status = 0
+        except OSError as error:
+            if status == 1 and error.errno != errno.EPERM:
+                status = 254
+            os.write(2, f"as user {uid}, group {gid}: {error}\n".encode() if status > 1 else b"")
+        finally:
+            os._exit(status)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status not in (0, 1):
+        raise SuiteError(f"whether user {uid}, group {gid} may hold {tap} could not be tried: exit status {status}")
+    return status == 0
+
+
+def quiet(stack: Stack) -> None:
+    """Leave duplicate address detection and router solicitation out: they take time, and prove nothing here."""
+    for scope in ("all", "default"):
+        with contextlib.suppress(FileNotFoundError):
+            stack.sysctl(f"net/ipv6/conf/{scope}/accept_dad", 0)
+            stack.sysctl(f"net/ipv6/conf/{scope}/dad_transmits", 0)
+            stack.sysctl(f"net/ipv6/conf/{scope}/router_solicitations", 0)
+
+
+def _packet_socket(device: str) -> socket.socket:
+    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(_ETH_P_ALL))
+    sock.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
+    sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+    sock.bind((device, _ETH_P_ALL))
+    return sock
+
+
+def _drain_packets(sock: socket.socket) -> list[bytes]:
+    seen: list[bytes] = []
+    while True:
+        try:
+            data, ancillary, _, _ = sock.recvmsg(1 << 16, socket.CMSG_SPACE(20))
+        except BlockingIOError:
+            return seen
+        except OSError as error:
+            if error.errno == errno.ENETDOWN:
+                continue
+            raise
+        for level, kind, value in ancillary:
+            if (level, kind) == (_SOL_PACKET, _PACKET_AUXDATA):
+                # struct tpacket_auxdata: status, len, snaplen, mac, net, vlan_tci, vlan_tpid
+                status, _, _, _, _, tci, tpid = struct.unpack_from("=IIIHHHH", value)
+                if status & _TP_STATUS_VLAN_VALID:
+                    data = data[:12] + struct.pack("!HH", tpid or frames.ETHERTYPE_8021Q, tci) + data[12:]
+        seen.append(data)

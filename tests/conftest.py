@@ -1,0 +1,64 @@
+"""Fixtures: a network stack of a test's own, in the throw-away namespaces that 'make test' starts the session in."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from conformance import features
+from conformance.environments import local
+from conformance.topology import namespaces
+from conformance.topology.linux import Sandbox
+from refnet.netdev.linux import LinuxNetDevDriver
+
+# A slow machine is no reason to fail.
+settings.register_profile("refnet", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("refnet")
+
+
+@pytest.fixture
+def inside() -> None:
+    """See that this is inside of throw-away namespaces, where a test may make what it likes."""
+    if local.INSIDE not in os.environ:
+        pytest.fail(
+            "this test changes a network, and does so in throw-away namespaces only: start the tests with 'make test', "
+            "or with 'python -m conformance.environments.local python -m pytest tests'",
+            pytrace=False,
+        )
+    _own_mounts()
+
+
+@functools.cache
+def _own_mounts() -> None:
+    # Workers run in one mount namespace, and each test mounts a /sys of its own.
+    namespaces.unshare(namespaces.CLONE_NEWNS)
+
+
+@pytest.fixture
+def stack(inside: None) -> Iterator[Sandbox]:
+    """A network stack with nothing but a loopback that is up; the test and what it starts are in it."""
+    sandbox = Sandbox("tests")
+    try:
+        yield sandbox
+    finally:
+        sandbox.remove_endpoints()
+        sandbox.leave()
+
+
+@pytest.fixture
+def driver(stack: Sandbox) -> Iterator[LinuxNetDevDriver]:
+    """The driver for Linux, in a stack of its own."""
+    with LinuxNetDevDriver() as made:
+        yield made
+
+
+@pytest.fixture
+def tap(stack: Sandbox) -> None:
+    """Taps: where an ordinary user may not open their device file, there are none."""
+    reason = features.lacking("tap")
+    if reason:
+        pytest.skip(reason)

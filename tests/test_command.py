@@ -1,0 +1,246 @@
+"""The command ``refnet-conformance``: usage, the kill matrix, reports that are verified, and drivers from outside."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+
+def command(*arguments, cwd=None, env=None, timeout=600):
+    done = subprocess.run(
+        [sys.executable, "-m", "conformance.cli", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        timeout=timeout,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def good_report(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("good")
+    done = command("run", "--only", "BR-01,MM-14,NM-01", "-n", "0", "--report", str(directory))
+    assert done.returncode == 0, done.stdout + done.stderr
+    return directory / "report.json"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "--only", "XX-99"], "no such spec: XX-99"),
+        (["run", "--netdev", "no-such-driver"], "no driver 'no-such-driver'"),
+        (["run", "--netdev", "no.such.module:Driver"], "cannot be imported"),
+        (["run", "--netdev", "json:JSONDecoder"], "is not a subclass of NetDevDriver"),
+        (["run", "-n", "-1"], "not a number of workers"),
+        (["run", "--level", "some"], "invalid choice"),
+        (["run", "--env", "moon"], "invalid choice"),
+        (["mutants", "--only", "no-such-mutant"], "no such mutant"),
+        (["verify", "/no/such/report.json"], "cannot be read"),
+        (["frobnicate"], "invalid choice"),
+        ([], "required"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_says_what_was_wrong(arguments, words):
+    done = command(*arguments)
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
+@pytest.mark.parametrize("name", [(), ("run",), ("mutants",), ("specs",), ("verify",)])
+def test_help_has_the_exit_statuses(name):
+    done = command(*name, "--help")
+    assert done.returncode == 0
+    assert "exit status:" in done.stdout
+
+
+def test_specs_are_listed_for_people_and_for_machines():
+    listed = json.loads(command("specs", "--json").stdout)
+    lines = command("specs").stdout.splitlines()
+    assert [line.split()[0] for line in lines] == [entry["id"] for entry in listed]
+
+
+def test_a_reader_that_goes_away_is_no_traceback():
+    done = subprocess.run(
+        f"{sys.executable} -m conformance.cli specs | head -n 1", shell=True, capture_output=True, text=True
+    )
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr
+
+
+def test_a_report_is_verified(good_report):
+    done = command("verify", str(good_report))
+    assert done.returncode == 0, done.stdout
+    assert "verdict  conformant" in done.stdout
+    assert (good_report.parent / "junit.xml").exists()
+    assert (good_report.parent / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("forgery", "words"),
+    [
+        (lambda report: report["specs"][0].update(status="failed"), "its specs say 'not conformant'"),
+        (lambda report: report["specs"].pop(0), "its specs say 'error'"),
+        (lambda report: report["specs"][0].update(sentence="It is nice."), "another sentence"),
+        (lambda report: report["specs"][0].update(id="ZZ-01"), "is no spec of this suite"),
+        (lambda report: report["manifest"].update(hash="0" * 64), "another set of specs"),
+        (lambda report: report["specs"].append(report["specs"][0]), "lists a spec twice"),
+        (lambda report: report["heard_of"].remove("BR-01"), "nothing was heard of BR-01"),
+        (lambda report: report["verdict"].update(word="excellent"), "says 'excellent'"),
+    ],
+)
+def test_a_report_that_does_not_hold_together_is_not_verified(good_report, tmp_path, forgery, words):
+    report = json.loads(good_report.read_text())
+    forgery(report)
+    forged = tmp_path / "report.json"
+    forged.write_text(json.dumps(report))
+    done = command("verify", str(forged))
+    assert done.returncode == 4
+    assert words in done.stdout
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99}', '{"format": 1}'])
+def test_what_is_no_report_is_wrong_usage(tmp_path, text):
+    path = tmp_path / "report.json"
+    path.write_text(text)
+    assert command("verify", str(path)).returncode == 2
+
+
+def test_a_wrong_driver_is_not_conformant_and_the_report_says_how_to_repeat_it(tmp_path):
+    (tmp_path / "wrong.py").write_text(
+        textwrap.dedent(
+            """
+            from refnet.netdev.linux import LinuxNetDevDriver
+
+            class Driver(LinuxNetDevDriver):
+                known_deviations = {"BR-02": "https://example.org/1"}
+
+                def add_bridge_port(self, bridge, port, *, move=False):
+                    pass
+            """
+        )
+    )
+    report = tmp_path / "out"
+    done = command(
+        *("run", "--only", "BR-01,BR-02", "--netdev", "wrong:Driver", "-n", "2", "--report", str(report)),
+        env={"PYTHONPATH": str(tmp_path)},
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "refnet-conformance run --only BR-01 --netdev wrong:Driver --seed 0 --keep" in done.stdout
+    written = json.loads((report / "report.json").read_text())
+    assert {entry["id"]: entry["status"] for entry in written["specs"]} == {
+        "BR-01": "failed",
+        "BR-02": "known-deviation",
+    }
+    assert {"a.pcap", "b.pcap", "calls.txt", "links.txt"} <= {
+        path.name for path in (report / "evidence/BR-01").iterdir()
+    }
+    assert command("verify", str(report / "report.json")).returncode == 1
+
+
+def test_a_driver_that_claims_too_little_is_caught(tmp_path):
+    (tmp_path / "modest.py").write_text(
+        textwrap.dedent(
+            """
+            from refnet.netdev.driver import Capability
+            from refnet.netdev.linux import LinuxNetDevDriver
+
+            class Driver(LinuxNetDevDriver):
+                def probe(self, capability):
+                    return "I would rather not" if capability is Capability.VETH else super().probe(capability)
+            """
+        )
+    )
+    done = command("run", "--only", "VE-01", "--netdev", "modest:Driver", "-n", "0", env={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 1
+    assert "veth is under-claimed" in done.stdout
+
+
+def test_a_driver_that_claims_too_much_is_caught(tmp_path):
+    (tmp_path / "vain.py").write_text(
+        textwrap.dedent(
+            """
+            from refnet.netdev.driver import Capability
+            from refnet.errors import Unsupported
+            from refnet.netdev.linux import LinuxNetDevDriver
+
+            class Driver(LinuxNetDevDriver):
+                def create_veth_pair(self, dev, peer, *, mtu=None):
+                    raise Unsupported("not really", capability=Capability.VETH, device=dev)
+            """
+        )
+    )
+    done = command("run", "--only", "VE-01", "--netdev", "vain:Driver", "-n", "0", env={"PYTHONPATH": str(tmp_path)})
+    assert done.returncode == 1
+    assert "VE-01 failed" in done.stdout
+
+
+def test_a_mutant_that_is_not_caught_as_promised_is_told(tmp_path):
+    (tmp_path / "saboteur.py").write_text(
+        textwrap.dedent(
+            """
+            from conformance import mutants
+
+            @mutants.mutant("harmless", "nothing at all", {"BR-01": "something terrible"})
+            def harmless(base):
+                return type("Right", (base,), {})
+
+            @mutants.mutant("other-words", "joins no port", {"BR-01": "something terrible"})
+            def other_words(base):
+                return type("Wrong", (base,), {"add_bridge_port": lambda *_, **__: None})
+            """
+        )
+    )
+    env = {"PYTEST_PLUGINS": "saboteur", "PYTHONPATH": str(tmp_path)}
+    code = "import saboteur, sys; from conformance.cli import main; sys.exit(main(sys.argv[1:]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "mutants", "--only", "harmless,other-words", "-n", "0"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **env},
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "harmless survived BR-01: the spec passed" in done.stdout
+    assert "other-words survived BR-01: it failed without the promised words 'something terrible'" in done.stdout
+
+
+def test_the_specs_run_under_plain_pytest_from_anywhere(tmp_path):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "--pyargs", "conformance.specs", "-p", "no:cacheprovider"),
+            *("--netdev", "refnet.netdev.linux:LinuxNetDevDriver", "--conformance-only", "BR-01,BR-04"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2 passed" in done.stdout
+
+
+def test_the_plugin_does_nothing_in_other_peoples_runs(tmp_path):
+    (tmp_path / "test_theirs.py").write_text("def test_theirs(): pass\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)], capture_output=True, text=True
+    )
+    assert done.returncode == 0
+    assert "1 passed" in done.stdout
+
+
+def test_an_outsiders_driver_passes_what_it_declares(tmp_path):
+    """The driver of ``tests/outsider``, installed as a package and named by its entry point."""
+    done = command("run", "--netdev", "iproute2", "-n", "2", "--report", str(tmp_path), timeout=900)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    declared = {name for name, words in report["capabilities"].items() if words["driver"] is None}
+    assert {"bridge", "veth"} <= declared
+    assert "tap-owner" not in declared
+    for entry in report["specs"]:
+        if not entry["needs"]:
+            expected = "passed" if set(entry["capabilities"]) <= declared else "unsupported"
+            assert entry["status"] == expected, entry["id"]
