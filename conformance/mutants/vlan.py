@@ -161,7 +161,7 @@ def vlan_left_down(base: Any) -> type[NetDevDriver]:
         "VL-08": "not the 1400 asked for",
         "VL-09": "not the 1400 asked for anew",
         "VL-18": "is not refused with InvalidArgument: it goes through",
-        "VL-22": "not 02:",
+        "VL-22": "has MAC address",
     },
 )
 def vlan_without_properties(base: Any) -> type[NetDevDriver]:
