@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from importlib.metadata import entry_points
 from typing import TypeVar
 
 from refnet.errors import DriverNotFound, Unsupported
@@ -76,6 +75,9 @@ def load_class(group: str, chosen: str, base: type[T]) -> type[T]:
 
 def available(group: str) -> dict[str, str]:
     """Return the names that can be chosen in ``group``, each with its ``package.module:Class``."""
+    # Imported late: it is most of what "import refnet.netdev" would cost, and the drivers of refnet need it not.
+    from importlib.metadata import entry_points
+
     found = {point.name: point.value for point in entry_points(group=group)}
     return {**found, **_BUILT_IN.get(group, {})}
 

@@ -93,9 +93,9 @@ def test_a_tap_that_is_there_costs_one_attempt_and_one_look(driver: LinuxNetDevD
     assert requests(ensure) == (2, 1)
 
 
-def test_a_pair_that_is_there_costs_one_attempt_and_one_look_at_both_ends(bridged: LinuxNetDevDriver) -> None:
-    assert requests(lambda: bridged.create_veth_pair("v0", "v1")) == (3, 1)
-    assert requests(lambda: bridged.create_veth_pair("v1", "v0")) == (3, 1)
+def test_a_pair_that_is_there_costs_one_look_at_both_ends(bridged: LinuxNetDevDriver) -> None:
+    assert requests(lambda: bridged.create_veth_pair("v0", "v1")) == (2, 0)
+    assert requests(lambda: bridged.create_veth_pair("v1", "v0")) == (2, 0)
 
 
 def test_a_vlan_that_is_there_costs_one_look_at_it_and_its_parent(bridged: LinuxNetDevDriver) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import grp
 import pwd
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from refnet import names
 from refnet.errors import InvalidArgument, KernelRefused, Mismatch, operation
@@ -64,7 +64,7 @@ class Cables(Devices):
 
     @operation
     def create_veth_pair(self, dev: str, peer: str, *, mtu: int | None = None) -> None:
-        """Make both ends in one request and set the far one up; or adopt the pair that is there."""
+        """Look at both ends in one exchange; make them in one request and set the far one up, or adopt them."""
         names.device_name(dev)
         names.device_name(peer, "peer")
         if dev == peer:
@@ -74,27 +74,23 @@ class Cables(Devices):
         create = links.create(dev, "veth", [("VETH_INFO_PEER", other)], properties)
 
         for _ in range(ATTEMPTS):
-            try:
-                with Change(self.channel) as change:
-                    change.do(Step("create the pair", create, links.delete(name=dev)))
-                    # The kernel cannot set the far end up before the near end is there.
-                    change.do(Step(f"set {peer} up", links.change(name=peer, up=True), None))
-                return
-            except KernelError as error:
-                if error.errno != errno.EEXIST:
-                    raise translate(error, dev, Capability.VETH) from None
-            ends = self.find_both(dev, peer)
-            if ends[0] is None and ends[1] is None:
-                continue
-            self._check_pair(dev, peer, *ends)
+            ends = [end for end in self.find_both(dev, peer) if end is not None]
+            if ends:
+                self._check_pair(dev, peer, ends)
             change = Change(self.channel)
             try:
                 with change:
-                    for end in filter(None, ends):
+                    for end in ends:
                         self._reconcile(change, end, properties)
+                    if not ends:
+                        change.do(Step("create the pair", create, links.delete(name=dev)))
+                        # The kernel cannot set the far end up before the near end is there.
+                        change.do(Step(f"set {peer} up", links.change(name=peer, up=True), None))
+                return
             except KernelError as error:
-                raise translate(error, dev, Capability.VETH, change.left_over) from None
-            return
+                # EEXIST: somebody else has made one of them since the look.
+                if ends or error.errno != errno.EEXIST:
+                    raise translate(error, dev, Capability.VETH, change.left_over) from None
         raise KernelRefused(f"{dev} and {peer} came and went {ATTEMPTS} times during the call", errno=errno.EAGAIN)
 
     def _adopt_tap(
@@ -129,15 +125,14 @@ class Cables(Devices):
                 errno=errno.EBUSY,
             ) from None
 
-    def _check_pair(self, dev: str, peer: str, dev_link: Link | None, peer_link: Link | None) -> None:
-        """See that two devices are each other's ends; say what is there instead."""
-        for link in (dev_link, peer_link):
-            if link is not None:
-                check_kind(link, Kind.VETH)
-        if dev_link and peer_link and dev_link.below == peer_link.index and not dev_link.below_elsewhere:
+    def _check_pair(self, dev: str, peer: str, ends: Sequence[Link]) -> None:
+        """See that the devices that are there by two names are each other's ends; say what is there instead."""
+        for end in ends:
+            check_kind(end, Kind.VETH)
+        half, *others = ends
+        if others and half.below == others[0].index and not half.below_elsewhere:
             return
-        half, missing = (dev_link, peer) if dev_link is not None else (peer_link, dev)
-        assert half is not None
+        missing = peer if half.name == dev else dev
         actual = "in another network namespace" if half.below_elsewhere else self.name_of(half.below) or "gone"
         raise Mismatch(
             f"{half.name} is there, but its other end is {actual}, not {missing}: delete {half.name} first",

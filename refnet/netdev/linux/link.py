@@ -40,6 +40,7 @@ _NUMBER = {entry[0]: number for number, entry in enumerate(ifinfmsg.nla_map)}
 _IFNAME, _ADDRESS, _MTU = _NUMBER["IFLA_IFNAME"], _NUMBER["IFLA_ADDRESS"], _NUMBER["IFLA_MTU"]
 _MASTER, _LINK, _LINKINFO = _NUMBER["IFLA_MASTER"], _NUMBER["IFLA_LINK"], _NUMBER["IFLA_LINKINFO"]
 _LINK_NETNSID = _NUMBER["IFLA_LINK_NETNSID"]
+_WANTED = frozenset({_IFNAME, _ADDRESS, _MTU, _MASTER, _LINK, _LINKINFO, _LINK_NETNSID})
 _INFO_KIND, _INFO_DATA = 1, 2
 _VLAN_ID, _VLAN_PROTOCOL = 1, 5
 _TUN_OWNER, _TUN_GROUP, _TUN_TYPE, _TUN_PERSIST, _TUN_MULTI_QUEUE = 1, 2, 3, 6, 7
@@ -109,7 +110,7 @@ class Link:
 def parse(body: bytes) -> Link:
     """Read the body of an ``RTM_NEWLINK`` message."""
     _, device_type, index, flags, _ = IFINFO.unpack_from(body)
-    found = attributes(body, IFINFO.size)
+    found = attributes(body, IFINFO.size, _WANTED)
     info = attributes(found.get(_LINKINFO, b""))
     data = attributes(info.get(_INFO_DATA, b""))
     mac = found.get(_ADDRESS, b"")
@@ -148,13 +149,13 @@ def create(
     name: str, kind: str, data: Sequence[tuple[str, Any]] = (), properties: Sequence[tuple[str, Any]] = ()
 ) -> Request:
     """Create a link, up, or be refused because the name is taken."""
-    info: list[tuple[str, Any]] = [("IFLA_INFO_KIND", kind)]
-    if data:
-        info.append(("IFLA_INFO_DATA", {"attrs": list(data)}))
-    body = _nested(
-        [("IFLA_IFNAME", name), *properties, ("IFLA_LINKINFO", {"attrs": info})], flags=IFF_UP, change=IFF_UP
-    )
-    return Request(RTM_NEWLINK, body, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL)
+    flags = NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL
+    wanted: Properties = [("IFLA_IFNAME", name), *properties]
+    if not data:
+        body = _flat([*wanted, ("IFLA_LINKINFO", pack(_INFO_KIND, kind.encode() + b"\0"))], 0, IFF_UP, IFF_UP)
+        return Request(RTM_NEWLINK, body, flags)
+    info = {"attrs": [("IFLA_INFO_KIND", kind), ("IFLA_INFO_DATA", {"attrs": list(data)})]}
+    return Request(RTM_NEWLINK, _nested([*wanted, ("IFLA_LINKINFO", info)], 0, IFF_UP, IFF_UP), flags)
 
 
 def change(
@@ -188,6 +189,8 @@ def _flat(properties: Properties, index: int = 0, flags: int = 0, change: int = 
             raw = value.encode() + b"\0"
         elif key == "IFLA_ADDRESS":
             raw = bytes.fromhex(value.replace(":", ""))
+        elif isinstance(value, bytes):
+            raw = value
         else:
             raw = _U32.pack(value)
         packed.append(pack(_NUMBER[key], raw))

@@ -15,7 +15,7 @@ import socket
 import struct
 import threading
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 
 from pyroute2.netlink import (
     NETLINK_EXT_ACK,
@@ -61,8 +61,8 @@ class KernelError(Exception):
         super().__init__(self.words)
 
 
-def attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
-    """Read the attributes in ``data`` from ``offset`` on: their bytes by number."""
+def attributes(data: bytes, offset: int = 0, wanted: Container[int] | None = None) -> dict[int, bytes]:
+    """Read the attributes in ``data`` from ``offset`` on, all or those wanted: their bytes by number."""
     found: dict[int, bytes] = {}
     end = len(data)
     unpack = _ATTRIBUTE.unpack_from
@@ -70,7 +70,9 @@ def attributes(data: bytes, offset: int = 0) -> dict[int, bytes]:
         length, number = unpack(data, offset)
         if length < 4:
             break
-        found[number & _ATTRIBUTE_TYPE] = data[offset + 4 : offset + length]
+        number &= _ATTRIBUTE_TYPE
+        if wanted is None or number in wanted:
+            found[number] = data[offset + 4 : offset + length]
         offset += (length + 3) & ~3
     return found
 
