@@ -1,0 +1,97 @@
+"""The process that measures, in a network namespace of its own.
+
+``python -m benchmarks.child plug MODULE`` makes plugs on command: a line with a number on standard input asks for so
+many, and is answered by a line of JSON with their times in nanoseconds; at the end of its input it deletes them all.
+``python -m benchmarks.child idle …`` does what :mod:`benchmarks.idle` asks for and prints one line of JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+import time
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+from benchmarks import namespace
+
+
+def main() -> int:
+    """Run one measurement."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.child", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    plug = commands.add_parser("plug")
+    plug.add_argument("module", help="the contender, a module of benchmarks.contenders")
+    plug.add_argument("--join", type=int, metavar="PID", help="work in the namespace of that process")
+    plug.add_argument("--first", type=int, default=0, help="the number of the first plug")
+    idle = commands.add_parser("idle")
+    idle.add_argument("--rounds", type=int, required=True)
+    idle.add_argument("--calls", type=int, required=True)
+    arguments = parser.parse_args()
+
+    if arguments.command == "idle":
+        # Not above: its results have refnet's version, and the peers' interpreter has no refnet.
+        from benchmarks import idle as idle_calls
+
+        namespace.enter()
+        _answer(idle_calls.run(arguments.rounds, arguments.calls))
+        return 0
+    if arguments.join is None:
+        namespace.enter()
+    else:
+        namespace.join(arguments.join)
+    plug_on_command(arguments.module, arguments.first)
+    return 0
+
+
+def plug_on_command(module: str, first: int) -> None:
+    """Make as many plugs as each line of the input says; when it ends, or something fails, delete them."""
+    make = _maker(importlib.import_module(f"benchmarks.contenders.{module}"))
+    following = first
+    _answer("ready")
+    try:
+        for line in sys.stdin:
+            numbers = range(following, following + int(line))
+            following = numbers.stop
+            total, each = make(numbers)
+            namespace.check(numbers[-1])
+            _answer({"total": total, "count": len(numbers), "each": each})
+    finally:
+        namespace.remove(range(first, following))
+
+
+def _maker(contender: ModuleType) -> Callable[[range], tuple[int, list[int]]]:
+    """Start a contender; return what makes plugs, and returns their time on the whole and, if it can, of each."""
+    clock = time.perf_counter_ns
+
+    def make_all(numbers: range) -> tuple[int, list[int]]:
+        call = contender.start_all(numbers)
+        began = clock()
+        call()
+        return clock() - began, []
+
+    def make_each(numbers: range) -> tuple[int, list[int]]:
+        each = []
+        began = before = clock()
+        for number in numbers:
+            plug(number)
+            after = clock()
+            each.append(after - before)
+            before = after
+        return before - began, each
+
+    if hasattr(contender, "start_all"):
+        return make_all
+    plug = contender.start()
+    return make_each
+
+
+def _answer(value: Any) -> None:
+    print(json.dumps(value), flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""The virtual environment with the peers, made when it is missing."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks.measure import ROOT, progress
+
+_FOLDER = ROOT / "build" / "bench-venv"
+_REQUIREMENTS = Path(__file__).with_name("requirements.txt")
+#: A copy of the requirements that the environment was made from; without it, it was not finished.
+_FINISHED = _FOLDER / "requirements.txt"
+_LOG = ROOT / "build" / "bench-venv.log"
+#: Seconds; it is some 140 packages.
+_TIME_LIMIT = 600
+
+
+class NotInstalled(Exception):
+    """The peers cannot be had here; the message says why."""
+
+
+def interpreter() -> str:
+    """Return the interpreter that has the peers.
+
+    Raises:
+        NotInstalled: there is none and none could be made.
+    """
+    python = _FOLDER / "bin" / "python"
+    wanted = _REQUIREMENTS.read_text()
+    if _FINISHED.is_file() and _FINISHED.read_text() == wanted:
+        return str(python)
+    progress(f"installing the peers into {_FOLDER.relative_to(ROOT)}: about a minute")
+    _FOLDER.parent.mkdir(exist_ok=True)
+    with _LOG.open("w") as log:
+        for command in (
+            [sys.executable, "-m", "venv", "--clear", str(_FOLDER)],
+            [str(python), "-m", "pip", "install", "--disable-pip-version-check", "-r", str(_REQUIREMENTS)],
+        ):
+            try:
+                subprocess.run(command, check=True, stdout=log, stderr=log, timeout=_TIME_LIMIT)
+            except (OSError, subprocess.SubprocessError) as error:
+                raise NotInstalled(f"{error} (see {_LOG.relative_to(ROOT)})") from None
+    _FINISHED.write_text(wanted)
+    return str(python)
+
+
+def versions(python: str) -> str:
+    """Return the peers' versions as they are installed."""
+    script = (
+        "from importlib.metadata import version\n"
+        "print(', '.join(f'{name} {version(name)}' for name in ('os-vif', 'nova', 'pyroute2')))"
+    )
+    return subprocess.run([python, "-c", script], check=True, capture_output=True, text=True).stdout.strip()

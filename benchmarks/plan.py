@@ -1,0 +1,65 @@
+"""How much is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The numbers of a run.
+
+    What they cost is mostly clearing away: the kernel takes about 20 ms to delete a bridge, one after the other.
+    """
+
+    #: Plugs in a portion, and those in a slow contender's portion. In a round each contender makes one portion.
+    portion: int
+    slow_portion: int
+    #: Portions for each contender in a fresh namespace, and how often that is repeated.
+    portions: int
+    repeats: int
+    #: Portions in a namespace that fills up, and how many of them count as its first and its last.
+    large_portions: int
+    edge_portions: int
+    idle_rounds: int
+    idle_calls: int
+    import_rounds: int
+
+    @property
+    def plugs(self) -> int:
+        """Plugs in a namespace that stays small."""
+        return self.portion * self.portions
+
+    @property
+    def large_plugs(self) -> int:
+        """Plugs in a namespace that fills up."""
+        return self.portion * self.large_portions
+
+    @property
+    def edge(self) -> int:
+        """Plugs that count as the first and as the last of a namespace that fills up."""
+        return self.portion * self.edge_portions
+
+
+FULL = Plan(
+    portion=50,
+    slow_portion=10,
+    portions=4,
+    repeats=3,
+    large_portions=40,
+    edge_portions=4,
+    idle_rounds=9,
+    idle_calls=200,
+    import_rounds=15,
+)
+QUICK = Plan(
+    portion=20,
+    slow_portion=4,
+    portions=3,
+    repeats=1,
+    large_portions=10,
+    edge_portions=2,
+    idle_rounds=3,
+    idle_calls=50,
+    import_rounds=3,
+)
