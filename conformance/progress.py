@@ -52,7 +52,7 @@ class Progress:
         self._say("")
         for entry in entries:
             if entry["status"] in ("failed", "known-deviation", "error"):
-                self._tell_failure(entry)
+                self._tell_failure(entry, written.parent if written else None)
         self._tell_open(entries)
         for line in report["trouble"]:
             self._say(self._paint(f"trouble: {line}", "31;1"))
@@ -102,13 +102,13 @@ class Progress:
             f"{matrix.count(ERROR)} errors, {matrix.count(OPEN)} open here"
         )
 
-    def _tell_failure(self, entry: Mapping[str, Any]) -> None:
+    def _tell_failure(self, entry: Mapping[str, Any], directory: Path | None) -> None:
         self._say(self._paint(f"{entry['id']} {entry['status']}", _COLOURS[Status(entry["status"])]))
         self._say(f"  spec    {entry['sentence']}")
         for number, line in enumerate(entry["message"].splitlines()[:12]):
             self._say(f"  {'why   ' if not number else '      '}  {line}")
-        for path in entry["evidence"][:1]:
-            self._say(f"  see     {Path(path).parent}/")
+        if directory and entry["evidence"]:
+            self._say(f"  see     {directory / Path(entry['evidence'][0]).parent}/")
         self._say(f"  repeat  {entry['repeat']}")
         self._say("")
 
