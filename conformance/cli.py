@@ -109,6 +109,7 @@ def _pytest(
             *("-n", str(workers), "--max-worker-restart", "0", "--maxfail", "1" if arguments.keep else "0"),
             *("--conformance-only", ",".join(only), "--conformance-seed", arguments.seed),
             *("--conformance-report", str(directory)),
+            *([] if arguments.report else ["--conformance-scratch"]),
             *options,
             *(["--netdev", arguments.netdev] if arguments.netdev else []),
             *(["--conformance-keep"] if arguments.keep else []),

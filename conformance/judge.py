@@ -118,7 +118,7 @@ class Judge:
                 self.trouble.append(f"the report could not be written: {type(error).__name__}: {error}")
                 document = self._document()
         if self.progress:
-            self.progress.summary(document, verdict, written)
+            self.progress.summary(document, verdict, None if self.config.option.conformance_scratch else written)
         elif self.trouble:
             print("\n".join(self.trouble), file=sys.stderr)
         return ExitStatus.SUITE_FAILED if self.trouble else verdict.exit_status

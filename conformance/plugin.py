@@ -34,6 +34,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--conformance-level", default="full", choices=specs.LEVELS, help="run the specs up to this level")
     group.addoption("--conformance-only", default="", metavar="ID,…", help="run these specs")
     group.addoption("--conformance-report", metavar="DIR", help="write report.json, junit.xml and report.html there")
+    group.addoption(
+        "--conformance-scratch", action="store_true", help="the report's directory is not kept: collect no evidence"
+    )
     group.addoption("--conformance-seed", default="0", metavar="SEED", help="seed of MAC addresses and tokens")
     group.addoption("--conformance-keep", action="store_true", help="stop at the first failure with its sandbox alive")
     group.addoption(

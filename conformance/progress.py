@@ -68,8 +68,8 @@ class Progress:
         for level in verdict.levels:
             word = self._paint(level.word, _WORD_COLOURS[level.word])
             self._say(f"{level.level:<8} {word}: {level.passed} of {level.total} passed")
-        if written:
-            self._say(f"report   {written.parent}/report.html")
+        where = f"{written.parent}/report.html" if written else "not kept; '--report DIR' keeps it, with evidence"
+        self._say(f"report   {where}")
         word = report["verdict"]["word"]
         passed, everything = verdict.levels[-1].passed, verdict.levels[-1].total
         partly = f" as far as it was run: {passed} of {everything} specs" if verdict.levels[-1].word == "open" else ""

@@ -51,7 +51,8 @@ class Runner:
         self.config = config
         self.driver_class = load_driver(config.option.netdev)
         directory = config.option.conformance_report
-        self.report_directory = Path(directory).absolute() if directory else None
+        kept = directory and not config.option.conformance_scratch
+        self.report_directory = Path(directory).absolute() if kept else None
         self._items: dict[str, _Item] = {}
         self._declared: dict[str, frozenset[Capability]] = {}
 
