@@ -16,6 +16,7 @@ from conformance import mutants, runner
 from conformance import spec as specs
 from conformance.environments import local
 from conformance.errors import EnvironmentUnavailable
+from conformance.scaffold import new_driver
 from conformance.verdict import ExitStatus
 from conformance.verify import verify
 from refnet.errors import RefnetError
@@ -153,6 +154,12 @@ def _verify(arguments: argparse.Namespace) -> int:
     return int(verify(Path(arguments.report)))
 
 
+def _new_driver(arguments: argparse.Namespace) -> int:
+    for path in new_driver(Path(arguments.path)):
+        print(path)
+    return int(ExitStatus.CONFORMANT)
+
+
 def _ids(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
@@ -232,6 +239,15 @@ def _parser() -> argparse.ArgumentParser:
         "its manifest with what this version of the suite knows.",
     )
     check.add_argument("report", metavar="report.json", help="the report")
+
+    new = command(
+        "new-driver",
+        _new_driver,
+        "write a package for a new driver",
+        "Write a package for a new driver: a class with every method of the interface, all refusing, an entry\n"
+        "point, and a CI job. Run the suite against it, and write until nothing is red.",
+    )
+    new.add_argument("path", metavar="PATH", help="the folder to make; its name becomes the package's")
     return parser
 
 

@@ -232,6 +232,27 @@ def test_the_plugin_does_nothing_in_other_peoples_runs(tmp_path):
     assert "1 passed" in done.stdout
 
 
+def test_a_new_driver_starts_red_and_refuses_honestly(tmp_path):
+    done = command("new-driver", str(tmp_path / "my-first"))
+    assert done.returncode == 0
+    assert (tmp_path / "my-first/pyproject.toml").exists()
+    env = {"PYTHONPATH": str(tmp_path / "my-first")}
+    done = command("run", "--netdev", "my_first:Driver", "--only", "BR-01,VE-01,NM-01", "-n", "0", env=env)
+    assert done.returncode == 1
+    assert "NM-01 failed" in done.stdout
+    assert "2 unsupported" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["there", "123", "file"])
+def test_a_new_driver_needs_a_folder_that_is_not_there_and_a_name(tmp_path, name):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there/something").touch()
+    (tmp_path / "file").touch()
+    before = sorted(tmp_path.rglob("*"))
+    assert command("new-driver", str(tmp_path / name)).returncode == 2
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_an_outsiders_driver_passes_what_it_declares(tmp_path):
     """The driver of ``tests/outsider``, installed as a package and named by its entry point."""
     done = command("run", "--netdev", "iproute2", "-n", "2", "--report", str(tmp_path), timeout=900)
