@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 from conformance.mutants import mutant
@@ -22,11 +23,21 @@ def race_look_then_act(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
         def ensure_bridge(self, bridge: str, interface: str | None = None, **options: Any) -> None:
             if not super().device_exists(bridge):
-                time.sleep(0.05)  # wide enough for the others to look as well
+                _wait_for_another_look()
                 super().create_bridge(bridge)
             super().ensure_bridge(bridge, interface, **options)
 
     return Wrong
+
+
+def _wait_for_another_look() -> None:
+    """Wait until another thread or process has looked as well, so that the race is lost however slow the machine is."""
+    looks = Path("/run/looks")
+    looks.mkdir(exist_ok=True)
+    (looks / f"{os.getpid()}-{threading.get_ident()}").touch()
+    deadline = time.monotonic() + 5
+    while len(list(looks.iterdir())) < 2 and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 @mutant(
