@@ -25,7 +25,7 @@ def vlan_device(driver: NetDevDriver, dev: str) -> Device | None:
 )
 def vlan_not_made(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
-        def ensurevlan_device(self, *arguments: Any, **options: Any) -> str:
+        def ensure_vlan(self, *arguments: Any, **options: Any) -> str:
             name = str(super().ensure_vlan(*arguments, **options))
             super().delete_net_dev(name)
             return name
@@ -44,7 +44,7 @@ def vlan_not_made(base: Any) -> type[NetDevDriver]:
 )
 def vlan_errors_swallowed(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
-        def ensurevlan_device(self, vlan_num: int, parent: str, dev: str | None = None, **options: Any) -> str:
+        def ensure_vlan(self, vlan_num: int, parent: str, dev: str | None = None, **options: Any) -> str:
             try:
                 return str(super().ensure_vlan(vlan_num, parent, dev, **options))
             except (InvalidArgument, NoSuchDevice):
@@ -65,7 +65,7 @@ def vlan_errors_swallowed(base: Any) -> type[NetDevDriver]:
 )
 def vlan_wrong_tag(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
-        def ensurevlan_device(self, vlan_num: int, parent: str, dev: str | None = None, **options: Any) -> str:
+        def ensure_vlan(self, vlan_num: int, parent: str, dev: str | None = None, **options: Any) -> str:
             name = dev or f"vlan{vlan_num}"
             return str(super().ensure_vlan(max(1, vlan_num - 1), parent, name, **options))
 
@@ -75,7 +75,7 @@ def vlan_wrong_tag(base: Any) -> type[NetDevDriver]:
 @mutant("vlan-tag-of-a-byte", "keeps eight bits of the tag", {"VL-04": "vlan 254 type"})
 def vlan_tag_of_a_byte(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
-        def ensurevlan_device(self, vlan_num: int, parent: str, dev: str | None = None, **options: Any) -> str:
+        def ensure_vlan(self, vlan_num: int, parent: str, dev: str | None = None, **options: Any) -> str:
             name = dev or f"vlan{vlan_num}"
             return str(super().ensure_vlan(vlan_num & 0xFF, parent, name, **options))
 
@@ -133,7 +133,7 @@ def vlan_bridges_joined(base: Any) -> type[NetDevDriver]:
 )
 def vlan_named_after_its_parent(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
-        def ensurevlan_device(self, vlan_num: int, parent: str, dev: str | None = None, **options: Any) -> str:
+        def ensure_vlan(self, vlan_num: int, parent: str, dev: str | None = None, **options: Any) -> str:
             return str(super().ensure_vlan(vlan_num, parent, dev or f"{parent}.{vlan_num}", **options))
 
     return Wrong
@@ -146,7 +146,7 @@ def vlan_named_after_its_parent(base: Any) -> type[NetDevDriver]:
 )
 def vlan_left_down(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
-        def ensurevlan_device(self, *arguments: Any, **options: Any) -> str:
+        def ensure_vlan(self, *arguments: Any, **options: Any) -> str:
             name = str(super().ensure_vlan(*arguments, **options))
             self.set_device_disabled(name)
             return name
@@ -191,7 +191,7 @@ def vlan_without_properties(base: Any) -> type[NetDevDriver]:
 )
 def vlan_without_mac(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
-        def ensurevlan_device(self, *arguments: Any, mac_address: str | None = None, **options: Any) -> str:
+        def ensure_vlan(self, *arguments: Any, mac_address: str | None = None, **options: Any) -> str:
             return str(super().ensure_vlan(*arguments, **options))
 
     return Wrong
@@ -204,7 +204,7 @@ def vlan_without_mac(base: Any) -> type[NetDevDriver]:
 )
 def vlan_written_each_time(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
-        def ensurevlan_device(self, *arguments: Any, **options: Any) -> str:
+        def ensure_vlan(self, *arguments: Any, **options: Any) -> str:
             name = str(super().ensure_vlan(*arguments, **options))
             self.set_device_macaddr(name, self.device(name).mac_address)
             return name
@@ -224,7 +224,7 @@ def vlan_written_each_time(base: Any) -> type[NetDevDriver]:
 )
 def vlan_replaced(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
-        def ensurevlan_device(self, vlan_num: int, parent: str, dev: str | None = None, **options: Any) -> str:
+        def ensure_vlan(self, vlan_num: int, parent: str, dev: str | None = None, **options: Any) -> str:
             self.delete_net_dev(dev or f"vlan{vlan_num}")
             return str(super().ensure_vlan(vlan_num, parent, dev, **options))
 
@@ -243,7 +243,7 @@ def vlan_replaced(base: Any) -> type[NetDevDriver]:
 )
 def vlan_taken_as_it_is(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
-        def ensurevlan_device(self, vlan_num: int, parent: str, dev: str | None = None, **options: Any) -> str:
+        def ensure_vlan(self, vlan_num: int, parent: str, dev: str | None = None, **options: Any) -> str:
             name = dev or f"vlan{vlan_num}"
             if super().device_exists(name):
                 return name

@@ -17,7 +17,7 @@ from refnet.netdev.driver import NetDevDriver
 )
 def vlan_takes_what_int_takes(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
-        def ensurevlan_device(self, vlan_num: Any, *arguments: Any, **options: Any) -> str:
+        def ensure_vlan(self, vlan_num: Any, *arguments: Any, **options: Any) -> str:
             tag = int(vlan_num) if isinstance(vlan_num, str | float) else vlan_num
             return str(super().ensure_vlan(tag, *arguments, **options))
 
@@ -31,7 +31,7 @@ def vlan_takes_what_int_takes(base: Any) -> type[NetDevDriver]:
 )
 def vlan_tag_cut(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
-        def ensurevlan_device(self, vlan_num: Any, *arguments: Any, **options: Any) -> str:
+        def ensure_vlan(self, vlan_num: Any, *arguments: Any, **options: Any) -> str:
             tag = vlan_num & 0xFFF if isinstance(vlan_num, int) and vlan_num > 4096 else vlan_num
             return str(super().ensure_vlan(tag, *arguments, **options))
 
@@ -45,7 +45,7 @@ def vlan_tag_cut(base: Any) -> type[NetDevDriver]:
 )
 def vlan_cuts_names(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
-        def ensurevlan_device(self, vlan_num: int, parent: str, dev: Any = None, **options: Any) -> str:
+        def ensure_vlan(self, vlan_num: int, parent: str, dev: Any = None, **options: Any) -> str:
             name = dev[:15] if isinstance(dev, str) else dev
             return str(super().ensure_vlan(vlan_num, parent, name, **options))
 
@@ -59,7 +59,7 @@ def vlan_cuts_names(base: Any) -> type[NetDevDriver]:
 )
 def vlan_bare_mismatch(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
-        def ensurevlan_device(self, *arguments: Any, **options: Any) -> str:
+        def ensure_vlan(self, *arguments: Any, **options: Any) -> str:
             try:
                 return str(super().ensure_vlan(*arguments, **options))
             except Mismatch:
@@ -75,7 +75,7 @@ def vlan_bare_mismatch(base: Any) -> type[NetDevDriver]:
 )
 def vlan_bare_already_exists(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
-        def ensurevlan_device(self, *arguments: Any, **options: Any) -> str:
+        def ensure_vlan(self, *arguments: Any, **options: Any) -> str:
             try:
                 return str(super().ensure_vlan(*arguments, **options))
             except AlreadyExists:
@@ -91,7 +91,7 @@ def vlan_bare_already_exists(base: Any) -> type[NetDevDriver]:
 )
 def vlan_tag_of_another_name(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
-        def ensurevlan_device(self, vlan_num: int, parent: str, dev: str | None = None, **options: Any) -> str:
+        def ensure_vlan(self, vlan_num: int, parent: str, dev: str | None = None, **options: Any) -> str:
             try:
                 return str(super().ensure_vlan(vlan_num, parent, dev, **options))
             except Mismatch:
@@ -109,7 +109,7 @@ def vlan_tag_of_another_name(base: Any) -> type[NetDevDriver]:
 )
 def vlan_blames_the_wrong_device(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
-        def ensurevlan_device(self, vlan_num: int, *arguments: Any, **options: Any) -> str:
+        def ensure_vlan(self, vlan_num: int, *arguments: Any, **options: Any) -> str:
             try:
                 return str(super().ensure_vlan(vlan_num, *arguments, **options))
             except NoSuchDevice as error:
@@ -143,7 +143,7 @@ def vlan_mtu_cut(base: Any) -> type[NetDevDriver]:
 )
 def vlan_half_made(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
-        def ensurevlan_device(self, *arguments: Any, mtu: int | None = None, **options: Any) -> str:
+        def ensure_vlan(self, *arguments: Any, mtu: int | None = None, **options: Any) -> str:
             name = str(super().ensure_vlan(*arguments, **options))
             if mtu is not None:
                 self.set_device_mtu(name, mtu)
@@ -159,7 +159,7 @@ def vlan_half_made(base: Any) -> type[NetDevDriver]:
 )
 def vlan_half_changed(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
-        def ensurevlan_device(self, vlan_num: int, parent: str, dev: str | None = None, **options: Any) -> str:
+        def ensure_vlan(self, vlan_num: int, parent: str, dev: str | None = None, **options: Any) -> str:
             found = vlan_device(self, dev or f"vlan{vlan_num}")
             if found and options.get("mac_address"):
                 self.set_device_macaddr(found.name, options["mac_address"])
@@ -175,7 +175,7 @@ def vlan_half_changed(base: Any) -> type[NetDevDriver]:
 )
 def vlan_waits_for_its_parent(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
-        def ensurevlan_device(self, vlan_num: int, parent: str, dev: str | None = None, **options: Any) -> str:
+        def ensure_vlan(self, vlan_num: int, parent: str, dev: str | None = None, **options: Any) -> str:
             if self.device_exists(parent) and not self.device(parent).up:
                 return dev or f"vlan{vlan_num}"
             return str(super().ensure_vlan(vlan_num, parent, dev, **options))
@@ -190,7 +190,7 @@ def vlan_waits_for_its_parent(base: Any) -> type[NetDevDriver]:
 )
 def vlan_parent_unnamed(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
-        def ensurevlan_device(self, *arguments: Any, **options: Any) -> str:
+        def ensure_vlan(self, *arguments: Any, **options: Any) -> str:
             try:
                 return str(super().ensure_vlan(*arguments, **options))
             except InvalidArgument:
