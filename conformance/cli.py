@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
+import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -37,12 +39,15 @@ exit status:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     arguments = _parser().parse_args(argv)
     try:
         return int(arguments.function(arguments))
     except EnvironmentUnavailable as unavailable:
         return _complain(str(unavailable), ExitStatus.NO_ENVIRONMENT)
-    except (RefnetError, ValueError) as error:
+    except (RefnetError, ValueError, OSError) as error:
         return _complain(str(error), ExitStatus.USAGE)
     except BrokenPipeError:
         # The reader has seen enough; Python must not complain about it once more at exit.
@@ -54,6 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     only = _ids(arguments.only)
+    if arguments.only and not only:
+        raise ValueError(f"--only {arguments.only!r} names no spec")
     specs.select(specs.manifest(), only=only, level=arguments.level)
     runner.load_driver(arguments.netdev)
     return _pytest(
@@ -100,7 +107,7 @@ def _pytest(
     with tempfile.TemporaryDirectory(prefix="refnet-conformance-") as scratch:
         directory = Path(arguments.report or scratch).absolute()
         report = directory / expects
-        report.unlink(missing_ok=True)
+        _make_ready(directory, report)
         workers = 0 if arguments.keep else arguments.workers
         command = [
             *(sys.executable, "-m", "pytest", "--pyargs", "conformance.specs"),
@@ -116,7 +123,10 @@ def _pytest(
             *(["--conformance-keep"] if arguments.keep else []),
             *([] if arguments.json else ["--conformance-progress"]),
         ]
-        status = local.run(command, {"PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)})
+        # Options for other people's tests (such as --setup-only) must not decide what is run here.
+        status = local.run(
+            command, {"PYTEST_ADDOPTS": "", "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
+        )
         text = report.read_text() if report.exists() else None
     if status == ExitStatus.INTERRUPTED:
         return status
@@ -127,6 +137,31 @@ def _pytest(
     if status != deserved(json.loads(text)):
         return _complain(f"the suite ended with status {status}, which its report does not bear out", SUITE_FAILED)
     return status
+
+
+def _check_driver(option: str | None) -> None:
+    if option == "":
+        raise ValueError("--netdev is empty: name a driver, or leave it out for the platform's")
+    runner.load_driver(option)
+
+
+def _make_ready(directory: Path, report: Path) -> None:
+    """See, before anything is run, that a report can be written, and take an earlier one away.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    # Inside the environment these are other file systems, gone with it.
+    if directory.parts[1:2] in (("run",), ("proc",), ("sys",)):
+        raise ValueError(f"a report cannot be written to {directory}: name a directory outside /run, /proc and /sys")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        report.unlink(missing_ok=True)
+        shutil.rmtree(directory / "evidence", ignore_errors=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise ValueError(f"a report cannot be written to {directory}: {error.strerror}") from None
 
 
 def _run_deserves(report: dict[str, Any]) -> ExitStatus:
@@ -278,10 +313,9 @@ def _common(parser: argparse.ArgumentParser) -> None:
 
 
 def _workers(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 256:
-        raise argparse.ArgumentTypeError(f"{number} is not a number of workers from 0 to 256")
-    return number
+    if not text.isdecimal() or int(text) > 256:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of workers from 0 to 256")
+    return int(text)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,10 @@ from typing import Any
 _HEADER = struct.Struct("=IHHII")
 #: Above every rtnetlink type (RTM_MAX): the kernel answers EOPNOTSUPP.
 _UNKNOWN_TYPE = 0x0FFF
-#: Netlink types come in fours (new, del, get, set); the third of each only asks.
-_FIRST_TYPE, _ASKING = 16, 2
+#: Netlink types come in fours: new, del, get, set. What the kernel takes of a "del", or of a "new" that must not be there
+#: yet, it tells its listeners of; the others may set what is set already, of which it tells nobody.
+_FIRST_TYPE, _SETTING = 16, (0, 3)
+_NLM_F_EXCL = 0x200
 
 #: What a program does that is to fail: what ``ip`` says and exits with when the kernel refuses.
 _FAILING = ("sh", "-c", "echo 'RTNETLINK answers: No buffer space available' >&2; exit 2")
@@ -34,7 +36,7 @@ class Injection:
         """Fail, or die at, the request number ``at``; 0 only counts."""
         self.at = at
         self.kill = kill
-        #: Requests made, and those among them that write.
+        #: Requests made, and those among them that set something, whether it is set already or not.
         self.requests = 0
         self.writes = 0
 
@@ -95,10 +97,11 @@ def _through(injection: Injection, sock: socket.socket, data: Any) -> Any:
     messages = bytearray(data)
     offset = 0
     while offset + _HEADER.size <= len(messages):
-        length, kind, *_ = _HEADER.unpack_from(messages, offset)
+        length, kind, flags, *_ = _HEADER.unpack_from(messages, offset)
         if length < _HEADER.size:
             break
-        if injection.request(writes=kind >= _FIRST_TYPE and (kind - _FIRST_TYPE) % 4 != _ASKING):
+        sets = kind >= _FIRST_TYPE and (kind - _FIRST_TYPE) % 4 in _SETTING and not flags & _NLM_F_EXCL
+        if injection.request(writes=sets):
             struct.pack_into("=H", messages, offset + 4, _UNKNOWN_TYPE)
         offset += (length + 3) & ~3
     return bytes(messages)
@@ -106,7 +109,7 @@ def _through(injection: Injection, sock: socket.socket, data: Any) -> Any:
 
 def _starting(injection: Injection, original: Callable[..., Any]) -> Callable[..., Any]:
     def start(self: Any, args: Any, *rest: Any, **kwargs: Any) -> Any:
-        # Whether a program only asks is not for the suite to know; see Oracle.unwritten.
+        # Whether a program only asks is not for the suite to know: the kernel tells of what it writes.
         if injection.request(writes=False):
             args = _FAILING
         return original(self, args, *rest, **kwargs)
@@ -117,8 +120,12 @@ def _starting(injection: Injection, original: Callable[..., Any]) -> Callable[..
 def _controlling(injection: Injection, original: Callable[..., Any]) -> Callable[..., Any]:
     def ioctl(descriptor: Any, *rest: Any) -> Any:
         number = descriptor if isinstance(descriptor, int) else descriptor.fileno()
-        if os.readlink(f"/proc/self/fd/{number}") == "/dev/net/tun" and injection.request(writes=True):
+        if os.readlink(f"/proc/self/fd/{number}") != "/dev/net/tun":
+            return original(descriptor, *rest)
+        if injection.request(writes=False):
             raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
-        return original(descriptor, *rest)
+        result = original(descriptor, *rest)
+        injection.writes += 1  # a refusal has written nothing
+        return result
 
     return ioctl

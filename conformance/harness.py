@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from refnet.errors import RefnetError
@@ -93,6 +94,26 @@ class DriverUnderTest:
             raise AssertionError(
                 f"{what} let out a {type(error).__name__}, which is no RefnetError: {error} ({where})"
             ) from error
+
+
+@contextlib.contextmanager
+def within(seconds: float, what: str) -> Iterator[None]:
+    """End a piece of work that takes too long, whatever the driver waits for. Main thread only.
+
+    Raises:
+        AssertionError: it did not end in time.
+    """
+
+    def stop(*_: object) -> None:
+        raise AssertionError(f"{what} did not end within {seconds:g} s")
+
+    handler = signal.signal(signal.SIGALRM, stop)
+    left, _ = signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, left)
+        signal.signal(signal.SIGALRM, handler)
 
 
 def in_child(function: Callable[[], None]) -> int:

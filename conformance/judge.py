@@ -34,6 +34,8 @@ class Judge:
         self.selected = [one.id for one in specs.select(self.specs, only=only, level=config.option.conformance_level)]
         self.outcomes: dict[tuple[str, str | None], Outcome] = {}
         self.trouble: list[str] = []
+        #: Those whose test function itself was heard of: without that, a set-up that went well proves nothing.
+        self._called: set[tuple[str, str | None]] = set()
         self.facts = report.facts(config.option.netdev)
         self._by_function = {
             f"{one.__module__.rsplit('.', 1)[-1]}.py::{one.__name__}": specs.of(one) for one in _functions()
@@ -50,6 +52,8 @@ class Judge:
         phase = runner.outcome_in(report) or self._lost(report)
         if phase is None:
             return
+        if report.when == "call":
+            self._called.add(phase.key)
         known = self.outcomes.get(phase.key)
         if known is None:
             self.outcomes[phase.key] = known = phase
@@ -99,14 +103,23 @@ class Judge:
         # Whatever goes wrong at the very end still has to end in a verdict of "error", not in pytest's own status.
         except Exception as error:
             self.trouble.append(f"the end of the run crashed: {type(error).__name__}: {error}")
+        self._distrust_the_uncalled()
         status = self._finish_mutants() if self.config.option.conformance_mutants else self._finish()
         if _INTERRUPTED in self.trouble:
             status = ExitStatus.INTERRUPTED
         session.exitstatus = int(status)
         return result
 
+    def _distrust_the_uncalled(self) -> None:
+        for key, outcome in self.outcomes.items():
+            if outcome.status is Status.PASSED and key not in self._called:
+                outcome.merge(Outcome(outcome.id, Status.ERROR, "its set-up was heard of, and the spec itself was not"))
+
     def _finish(self) -> ExitStatus:
         statuses = {outcome.id: outcome.status for outcome in self.outcomes.values()}
+        if self.config.option.conformance_keep:
+            # It stops at the first failure: what was not reached was not meant to be judged.
+            self.selected = [spec_id for spec_id in self.selected if spec_id in statuses] or self.selected
         verdict = judge(self.specs, self.selected, statuses)
         document = self._document()
         written = None

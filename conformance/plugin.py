@@ -19,6 +19,7 @@ from conformance import spec as specs
 from conformance.environments import local
 from conformance.errors import EnvironmentUnavailable
 from conformance.verdict import ExitStatus
+from refnet.errors import RefnetError
 
 _SPECS = Path(conformance.specs.__file__).parent
 #: Seconds that one spec may take before it is stopped and counts as failed.
@@ -82,10 +83,13 @@ def pytest_configure(config: pytest.Config) -> None:
     config.option.timeout = getattr(config.option, "timeout", None) or _SPEC_LIMIT
     is_worker = hasattr(config, "workerinput")
     is_controller = not is_worker and bool(getattr(config.option, "numprocesses", None))
-    if not is_controller:
-        config.pluginmanager.register(Runner(config), "conformance-runner")
-    if not is_worker:
-        config.pluginmanager.register(Judge(config), "conformance-judge")
+    try:
+        if not is_controller:
+            config.pluginmanager.register(Runner(config), "conformance-runner")
+        if not is_worker:
+            config.pluginmanager.register(Judge(config), "conformance-judge")
+    except (RefnetError, ValueError, AssertionError) as error:
+        raise pytest.UsageError(str(error)) from None
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ from conformance import features, mutants, refusals
 from conformance import spec as specs
 from conformance.environments import local
 from conformance.errors import SuiteError
-from conformance.harness import DriverUnderTest
+from conformance.harness import DriverUnderTest, within
 from conformance.oracles.state import difference
 from conformance.outcome import Outcome
 from conformance.spec import Spec
@@ -31,6 +32,8 @@ PROPERTY = "refnet-outcome"
 _MUTANT = "_mutant"
 #: Seconds to wait for what a mutant may well withhold; with the promised words, a late arrival is no false kill.
 _MUTANT_LIMIT = 1.0
+#: Seconds for a driver to take back what a spec has made.
+_CLEAN_UP_LIMIT = 60.0
 
 
 class _Item:
@@ -61,6 +64,7 @@ class Runner:
     def pytest_sessionstart(self) -> None:
         """Give this worker mounts of its own, and have it adopt what its children leave behind."""
         namespaces.unshare(namespaces.CLONE_NEWNS)
+        namespaces.mount("none", "/", None, namespaces.MS_REC | namespaces.MS_PRIVATE)
         namespaces.adopt_orphans()
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
@@ -125,7 +129,8 @@ class Runner:
         netdev = DriverUnderTest(self._class_for(request.node))
         item.netdev = netdev
         yield netdev
-        netdev.take_back()
+        with within(_CLEAN_UP_LIMIT, "the driver's clean-up"):
+            netdev.take_back()
 
     def _class_for(self, item: pytest.Item) -> type[NetDevDriver]:
         name = mutant_of(item)
@@ -220,6 +225,7 @@ class Runner:
 
     def _hold(self, one: Spec, error: BaseException | None) -> None:
         """Keep the sandbox of a failed spec until the person has seen enough."""
+        signal.setitimer(signal.ITIMER_REAL, 0)  # the spec's time limit
         print(
             f"\n{one.id} failed: {_message(error)}\n"
             f"Its sandbox is kept. Look at it from another terminal with\n\n"

@@ -20,6 +20,13 @@ def verify(path: Path) -> ExitStatus:
         ValueError: the file cannot be read as a report.
     """
     report = _read(path)
+    try:
+        return _verified(report)
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        raise ValueError(f"{path} is no whole report: {type(error).__name__}: {error}") from None
+
+
+def _verified(report: dict[str, Any]) -> ExitStatus:
     objections = list(_objections(report))
     statuses = {entry["id"]: Status(entry["status"]) for entry in report["specs"] if entry["id"] in report["heard_of"]}
     verdict = judge(specs.manifest(), report["selected"], statuses)
@@ -69,6 +76,13 @@ def _objections(report: dict[str, Any]) -> list[str]:
             objections.append(f"{entry['id']} is no spec of this suite")
         elif (entry["sentence"], entry["level"]) != (one.sentence, one.level):
             objections.append(f"{entry['id']} is listed with another sentence or level than it has")
+        elif entry["status"] == Status.PASSED.value and (entry["message"] or _undeclared(entry, report)):
+            objections.append(f"{entry['id']} is listed as passed, and the report itself says that it was not run")
         elif entry["id"] not in report["heard_of"] and entry["status"] != Status.ERROR.value:
             objections.append(f"nothing was heard of {entry['id']}, and yet it is listed as {entry['status']}")
     return objections
+
+
+def _undeclared(entry: dict[str, Any], report: dict[str, Any]) -> bool:
+    """Whether a spec uses a capability that the driver has denied."""
+    return any(report["capabilities"][name]["driver"] is not None for name in entry["capabilities"])

@@ -199,7 +199,7 @@ def _wait(child: int) -> int:
                 deadline = None
             time.sleep(0.05)
         except KeyboardInterrupt:
-            deadline = time.monotonic() + _GRACE
+            deadline = deadline or time.monotonic() + _GRACE
 
 
 def _exit_status(status: int) -> int:

@@ -112,3 +112,50 @@ def holds_stack(base: Any) -> type[NetDevDriver]:
                 sock.close()
 
     return Wrong
+
+
+@mutant(
+    "touches-bystanders-settings",
+    "sets up ARP on every device that it sees",
+    {"CL-05": "has changed what it had nothing to do with: setting net/ipv4/conf/others0/proxy_arp"},
+)
+def touches_bystanders_settings(base: Any) -> type[NetDevDriver]:
+    class Wrong(base):  # type: ignore[misc]
+        def ensure_bridge(self, bridge: str, interface: str | None = None, **options: Any) -> None:
+            super().ensure_bridge(bridge, interface, **options)
+            for path in Path("/proc/sys/net/ipv4/conf").glob("*/proxy_arp"):
+                path.write_text("1")
+
+    return Wrong
+
+
+@mutant(
+    "flushes-link-local",
+    "flushes addresses of devices that it was not told of",
+    {"CL-05": "link-local address others0 fe80:"},
+)
+def flushes_link_local(base: Any) -> type[NetDevDriver]:
+    class Wrong(base):  # type: ignore[misc]
+        def ensure_bridge(self, bridge: str, interface: str | None = None, **options: Any) -> None:
+            super().ensure_bridge(bridge, interface, **options)
+            process.run(["ip", "-6", "addr", "flush", "scope", "link"])
+
+    return Wrong
+
+
+@mutant(
+    "sets-what-is-set",
+    "sets devices up that are up, of which the kernel tells nobody",
+    {"BR-24": "the kernel was written to, by", "BR-11": "the kernel was written to, by"},
+)
+def sets_what_is_set(base: Any) -> type[NetDevDriver]:
+    class Wrong(base):  # type: ignore[misc]
+        def add_bridge_port(self, bridge: str, port: str, *, move: bool = False) -> None:
+            super().add_bridge_port(bridge, port, move=move)
+            super().set_device_enabled(bridge)
+
+        def ensure_bridge(self, bridge: str, interface: str | None = None, **options: Any) -> None:
+            super().ensure_bridge(bridge, interface, **options)
+            super().set_device_enabled(bridge)
+
+    return Wrong

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from conformance.errors import SuiteError
-from conformance.oracles.state import State, difference
+from conformance.faults import injected
+from conformance.oracles.state import LINK_LOCAL, State, difference
 
 #: Seconds for the kernel to bring links to rest (carrier, operational state) before silence is asked of it.
 _REST_LIMIT = 10.0
@@ -69,7 +70,8 @@ class Oracle:
             AssertionError: it is not there.
         """
         link = self.link(name)
-        assert link is not None, f"there is no device {name}"
+        if link is None:
+            raise AssertionError(f"there is no device {name}")
         return link
 
     def kind(self, name: str) -> str | None:
@@ -160,6 +162,7 @@ class Oracle:
         return State(
             {
                 "link": links,
+                LINK_LOCAL: _link_local(),
                 "addresses": addresses,
                 "route": _keyed(self.routes(4) + self.routes(6)),
                 "rule": _keyed(_ip("-4", "rule", "show") + _ip("-6", "rule", "show")),
@@ -193,11 +196,30 @@ class Oracle:
         before = self.state()
         yield
         changed = difference(before, self.state())
-        assert not changed, f"{what}: the host has changed: {'; '.join(changed)}"
+        # Raised, not asserted: it has to hold under "python -O" as well.
+        if changed:
+            raise AssertionError(f"{what}: the host has changed: {'; '.join(changed)}")
 
     @contextlib.contextmanager
     def unwritten(self, what: str) -> Iterator[None]:
-        """Assert that a piece of work changes nothing, and that the kernel tells its listeners of no write either.
+        """Assert that a piece of work changes nothing and writes nothing.
+
+        The kernel tells its listeners of writes, whoever makes them, but not of those that set what is set already:
+        so the requests that this process itself sends are looked at as well.
+
+        Raises:
+            AssertionError: naming what was written.
+        """
+        with self.unannounced(what), injected(0) as seen:
+            yield
+        if seen.writes:
+            raise AssertionError(
+                f"{what}: there was nothing to do, and yet the kernel was written to, by {seen.writes} requests"
+            )
+
+    @contextlib.contextmanager
+    def unannounced(self, what: str) -> Iterator[None]:
+        """Assert that a piece of work changes nothing, and that the kernel tells its listeners of no write.
 
         Raises:
             AssertionError: naming what was written.
@@ -206,7 +228,10 @@ class Oracle:
         with _listener() as listener, self.unchanged(what):
             yield
             heard = _heard(listener)
-            assert not heard, f"{what}: there was nothing to do, and yet the kernel was written to: {', '.join(heard)}"
+            if heard:
+                raise AssertionError(
+                    f"{what}: there was nothing to do, and yet the kernel was written to: {', '.join(heard)}"
+                )
 
     def evidence(self) -> Mapping[str, str]:
         """Return what a person would look at, as text by file name."""
@@ -259,6 +284,16 @@ def _is_own(info: Mapping[str, Any]) -> bool:
     return info.get("family") == "inet6" and info.get("scope") == "link"
 
 
+def _link_local() -> dict[str, str]:
+    """Return the addresses that the kernel gives by itself, by device and address."""
+    return {
+        f"{link['ifname']} {info['local']}": ""
+        for link in _ip("-6", "addr", "show")
+        for info in link.get("addr_info", [])
+        if _is_own(info)
+    }
+
+
 def _keyed(entries: list[Any]) -> dict[str, Any]:
     """Index entries by their own text; equal ones by how often they occur."""
     return {f"{text} #{count}" if count else text: "" for text, count in _counted(map(_text, entries))}
@@ -283,8 +318,6 @@ def _settings() -> dict[str, str]:
         str(path.relative_to(root)): path.read_text().strip()
         for pattern in _SYSCTLS
         for path in sorted(root.glob(pattern))
-        # The per-device ones come and go with the device, which is seen anyway.
-        if "*" not in pattern or path.parent.name in ("all", "default", "lo")
     }
 
 

@@ -13,10 +13,9 @@ class State:
 
     sections: Mapping[str, Mapping[str, Any]]
 
-    def without(self, section: str, name: str) -> State:
-        """Return the state with one thing left out of account."""
-        kept = {key: value for key, value in self.sections[section].items() if key != name}
-        return State({**self.sections, section: kept})
+
+#: The section of addresses that the kernel gives by itself when a link comes up: a new one is nobody's doing.
+LINK_LOCAL = "link-local address"
 
 
 def difference(before: State, after: State) -> list[str]:
@@ -25,7 +24,8 @@ def difference(before: State, after: State) -> list[str]:
     for section in before.sections:
         old, new = before.sections[section], after.sections.get(section, {})
         lines += [f"{section} {name} is gone" for name in old if name not in new]
-        lines += [f"{section} {name} is new" for name in new if name not in old]
+        if section != LINK_LOCAL:
+            lines += [f"{section} {name} is new" for name in new if name not in old]
         for name in old:
             if name in new and old[name] != new[name]:
                 lines += [f"{section} {name}: {change}" for change in _changes(old[name], new[name])]

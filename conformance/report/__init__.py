@@ -21,6 +21,7 @@ from typing import Any
 import conformance
 from conformance import features, runner
 from conformance import spec as specs
+from conformance.harness import within
 from conformance.outcome import Outcome
 from conformance.report import html, junit
 from conformance.spec import Spec
@@ -32,13 +33,15 @@ from refnet.netdev.driver import Capability
 #: Raised when a reader of an older report would misread a newer one.
 FORMAT = 1
 
+#: Seconds for a driver to say what it can do.
+_PROBE_LIMIT = 60.0
 _TOOLS = {"ip": ("-V",), "bridge": ("-V",)}
 
 
 def facts(netdev: str | None) -> dict[str, Any]:
     """Return what is known before the run: the driver, what it declares, what the environment has, and the tools."""
     driver_class = runner.load_driver(netdev)
-    with driver_class() as driver:
+    with within(_PROBE_LIMIT, "asking the driver for its capabilities"), driver_class() as driver:
         declared = {str(capability): driver.probe(capability) for capability in Capability}
     return {
         "suite": {"version": conformance.__version__},

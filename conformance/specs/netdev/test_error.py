@@ -175,7 +175,7 @@ def test_delete_loopback(netdev: DriverUnderTest, net: Sandbox) -> None:
 
 @spec("ER-08", "A capability is declared if and only if it is there, and asking changes nothing.")
 def test_probes(netdev: DriverUnderTest, net: Sandbox) -> None:
-    with net.look.unwritten("asking for capabilities"):
+    with net.look.unannounced("asking for capabilities"):
         answers = {capability: netdev.probe(capability) for capability in Capability}
     declared = netdev.capabilities()
     for capability, words in answers.items():
