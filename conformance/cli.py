@@ -62,7 +62,7 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.only and not only:
         raise ValueError(f"--only {arguments.only!r} names no spec")
     specs.select(specs.manifest(), only=only, level=arguments.level)
-    runner.load_driver(arguments.netdev)
+    _check_driver(arguments.netdev)
     return _pytest(
         arguments, only, ["--conformance-level", arguments.level], expects="report.json", deserved=_run_deserves
     )
@@ -82,7 +82,7 @@ def _mutants(arguments: argparse.Namespace) -> int:
             for one in known:
                 print(f"{one.name:<34} {one.wrong}\n{'':<34} caught by {' '.join(sorted(one.kills))}")
         return int(ExitStatus.CONFORMANT)
-    runner.load_driver(arguments.netdev)
+    _check_driver(arguments.netdev)
     return _pytest(
         arguments,
         (),

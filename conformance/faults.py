@@ -20,8 +20,8 @@ from typing import Any
 _HEADER = struct.Struct("=IHHII")
 #: Above every rtnetlink type (RTM_MAX): the kernel answers EOPNOTSUPP.
 _UNKNOWN_TYPE = 0x0FFF
-#: Netlink types come in fours: new, del, get, set. What the kernel takes of a "del", or of a "new" that must not be there
-#: yet, it tells its listeners of; the others may set what is set already, of which it tells nobody.
+#: Netlink types come in fours: new, del, get, set. What the kernel takes of a "del", or of a "new" that must not be
+#: there yet, it tells its listeners of; the others may set what is set already, of which it tells nobody.
 _FIRST_TYPE, _SETTING = 16, (0, 3)
 _NLM_F_EXCL = 0x200
 

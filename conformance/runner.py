@@ -273,6 +273,8 @@ def _status(one: Spec, error: BaseException | None, unsupported: bool, netdev: D
     """
     if error is None:
         return Status.PASSED
+    if _several(error):
+        return Status.worst([_status(one, part, unsupported, netdev) for part in _several(error)])
     if isinstance(error, pytest.skip.Exception):
         return Status.UNSUPPORTED if unsupported else Status.ERROR
     if isinstance(error, AssertionError | RefnetError | pytest.fail.Exception):
@@ -281,9 +283,16 @@ def _status(one: Spec, error: BaseException | None, unsupported: bool, netdev: D
     return Status.ERROR
 
 
+def _several(error: BaseException) -> tuple[BaseException, ...]:
+    """Return the exceptions of a group: pytest makes one when two clean-ups fail."""
+    return getattr(error, "exceptions", ()) if type(error).__name__.endswith("ExceptionGroup") else ()
+
+
 def _message(error: BaseException | None) -> str:
     if error is None:
         return ""
+    if _several(error):
+        return "\nand then: ".join(_message(part) for part in _several(error))
     text = str(error).strip()
     if isinstance(error, AssertionError):
         # pytest adds the compared values below; the sentence is the first paragraph.

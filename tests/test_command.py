@@ -42,6 +42,10 @@ def good_report(tmp_path_factory):
         (["run", "--env", "moon"], "invalid choice"),
         (["mutants", "--only", "no-such-mutant"], "no such mutant"),
         (["verify", "/no/such/report.json"], "cannot be read"),
+        (["run", "--only", "BR-01", "--report", "/dev/null"], "a report cannot be written"),
+        (["run", "--only", "BR-01", "--report", "/run/somewhere"], "outside /run"),
+        (["run", "--only", ","], "names no spec"),
+        (["run", "--netdev", ""], "--netdev is empty"),
         (["frobnicate"], "invalid choice"),
         ([], "required"),
     ],
@@ -90,6 +94,7 @@ def test_a_report_is_verified(good_report):
         (lambda report: report["specs"][0].update(id="ZZ-01"), "is no spec of this suite"),
         (lambda report: report["manifest"].update(hash="0" * 64), "another set of specs"),
         (lambda report: report["specs"].append(report["specs"][0]), "lists a spec twice"),
+        (lambda report: report["specs"][0].update(message="refused"), "the report itself says that it was not run"),
         (lambda report: report["heard_of"].remove("BR-01"), "nothing was heard of BR-01"),
         (lambda report: report["verdict"].update(word="excellent"), "says 'excellent'"),
     ],
@@ -104,7 +109,13 @@ def test_a_report_that_does_not_hold_together_is_not_verified(good_report, tmp_p
     assert words in done.stdout
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 99}', '{"format": 1}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", '{"format": 99}', '{"format": 1}'),
+        '{"format": 1, "specs": [], "selected": [], "heard_of": [], "verdict": {}, "manifest": [], "trouble": []}',
+    ],
+)
 def test_what_is_no_report_is_wrong_usage(tmp_path, text):
     path = tmp_path / "report.json"
     path.write_text(text)

@@ -236,3 +236,34 @@ def test_the_state_difference_sees_all_kinds_of_change():
         "route r is gone",
     ]
     assert difference(before, before) == []
+
+
+def test_specs_that_were_only_set_up_have_not_passed(tmp_path):
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "--pyargs", "conformance.specs", "-p", "no:cacheprovider"),
+            *("--setup-only", "--conformance-only", "BR-01", "--conformance-report", str(tmp_path)),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 4, done.stdout + done.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert statuses(report) == {"BR-01": "error"}
+    assert "the spec itself was not" in report["specs"][0]["message"]
+
+
+def test_a_driver_that_hangs_in_the_clean_up_is_ended(run):
+    status, report, _ = run(
+        """
+        import time
+        from conformance import runner
+        from refnet.netdev.linux import LinuxNetDevDriver
+        runner._CLEAN_UP_LIMIT = 0.5
+        LinuxNetDevDriver.delete_bridge = lambda self, bridge: time.sleep(3600)
+        """,
+        only="BR-01",
+    )
+    assert status == 1
+    assert "the driver's clean-up did not end within 0.5 s" in report["specs"][0]["message"]

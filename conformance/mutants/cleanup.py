@@ -117,14 +117,15 @@ def holds_stack(base: Any) -> type[NetDevDriver]:
 @mutant(
     "touches-bystanders-settings",
     "sets up ARP on every device that it sees",
-    {"CL-05": "has changed what it had nothing to do with: setting net/ipv4/conf/others0/proxy_arp"},
+    {"CL-05": "has changed what it had nothing to do with: setting net/ipv4/conf/"},
 )
 def touches_bystanders_settings(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
         def ensure_bridge(self, bridge: str, interface: str | None = None, **options: Any) -> None:
             super().ensure_bridge(bridge, interface, **options)
             for path in Path("/proc/sys/net/ipv4/conf").glob("*/proxy_arp"):
-                path.write_text("1")
+                if path.parent.name not in ("all", "default"):
+                    path.write_text("1")
 
     return Wrong
 

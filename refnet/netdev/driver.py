@@ -321,7 +321,7 @@ class NetDevDriver(abc.ABC):
         When the interface joins, its IPv4 addresses, its global IPv6 addresses and all routes through it go over to
         the bridge, with everything they carry (labels, lifetimes, order, metrics, tables). Link-local IPv6
         addresses stay. A bridge made for an interface gets the interface's MAC address, unless one is given.
-        An interface that is a port of the bridge already is left as it is.
+        It is set up if it is down. An interface that is a port of the bridge already is otherwise left as it is.
 
         Raises:
             NoSuchDevice: the interface is not there.

@@ -161,17 +161,14 @@ class Bridges(LinuxBase):
         data = _bridge_data(stp, forward_delay, ageing_time, multicast_snooping)
 
         for _ in range(ATTEMPTS):
-            bridge_link, port_link = self.find_both(bridge, interface)
-            if bridge_link is not None:
-                check_kind(bridge_link, Kind.BRIDGE)
-            if interface is not None:
-                if port_link is None:
-                    raise NoSuchDevice(f"there is no interface {interface}", device=interface, errno=errno.ENODEV)
-                self._check_joinable(port_link, bridge, bridge_link, move)
+            bridge_link, port_link = self._look(bridge, interface, move)
             change = Change(self.channel)
             joins = port_link is not None and (bridge_link is None or port_link.master != bridge_link.index)
             try:
-                with self._alone(port_link if joins else None), change:
+                with self._alone(port_link if joins else None) as waited, change:
+                    if waited:
+                        # Others may have had their turn meanwhile.
+                        bridge_link, port_link = self._look(bridge, interface, move)
                     if bridge_link is None:
                         birth_mac = mac or (port_link and port_link.mac_address) or random_mac()
                         self._make_bridge(change, bridge, birth_mac, wanted_mtu, data)
@@ -188,6 +185,17 @@ class Bridges(LinuxBase):
                     about = bridge if interface is None else interface
                     raise translate(error, about, Capability.BRIDGE, change.left_over) from None
         raise _restless(bridge)
+
+    def _look(self, bridge: str, interface: str | None, move: bool) -> tuple[Link | None, Link | None]:
+        """Look at a bridge to be and an interface that is to join it, and see that it may."""
+        bridge_link, port_link = self.find_both(bridge, interface)
+        if bridge_link is not None:
+            check_kind(bridge_link, Kind.BRIDGE)
+        if interface is not None:
+            if port_link is None:
+                raise NoSuchDevice(f"there is no interface {interface}", device=interface, errno=errno.ENODEV)
+            self._check_joinable(port_link, bridge, bridge_link, move)
+        return bridge_link, port_link
 
     def _is_another(self, bridge: str, seen: Link | None) -> bool:
         """Whether somebody else has made or deleted the bridge since it was seen, so that a refusal may be for that."""
@@ -220,17 +228,21 @@ class Bridges(LinuxBase):
 
     def _make_bridge(self, change: Change, bridge: str, mac: str, mtu: int | None, data: Properties) -> None:
         create = links.create(bridge, "bridge", data, [("IFLA_ADDRESS", mac)])
-        change.do(Step(f"create bridge {bridge}", create, links.delete(name=bridge)))
+        change.do(Step(f"create bridge {bridge}", create, links.delete(name=bridge), creates=True))
         if mtu is not None:
             # An MTU in the creating request would last only until a port with a smaller one joins.
             change.do(Step(f"set the MTU of {bridge}", links.change([("IFLA_MTU", mtu)], name=bridge), None))
 
     def _reconcile_bridge(self, change: Change, link: Link, mac: str | None, mtu: int | None, data: Properties) -> None:
         present = {"IFLA_ADDRESS": link.mac_address, "IFLA_MTU": link.mtu}
-        present |= {key: int.from_bytes(link.data[number], sys.byteorder) for key, number in _BRIDGE_NUMBER.items()}
+        present |= {
+            key: int.from_bytes(link.data[number], sys.byteorder)
+            for key, number in _BRIDGE_NUMBER.items()
+            if number in link.data  # a kernel without IGMP snooping, say
+        }
         wanted = [("IFLA_ADDRESS", mac), ("IFLA_MTU", mtu)]
         properties = [(key, value) for key, value in wanted if value not in (None, present[key])]
-        options = [(key, value) for key, value in data if value != present[key]]
+        options = [(key, value) for key, value in data if value != present.get(key)]
         if not properties and not options and link.up:
             return
         before = links.change(
@@ -238,7 +250,7 @@ class Bridges(LinuxBase):
             index=link.index,
             up=None if link.up else False,
             kind="bridge",
-            data=[(key, present[key]) for key, _ in options],
+            data=[(key, present[key]) for key, _ in options if key in present],
         )
         # The kernel carries a request out part by part, and what precedes the part that it refuses is done.
         change.do(Step(f"put {link.name} back", None, before))
@@ -246,13 +258,13 @@ class Bridges(LinuxBase):
         change.do(Step(f"set {link.name}", request, None))
 
     @contextlib.contextmanager
-    def _alone(self, port: Link | None) -> Iterator[None]:
-        """Hold the lock on addresses and routes, if the port that joins has any to bring over."""
+    def _alone(self, port: Link | None) -> Iterator[bool]:
+        """Hold the lock on addresses and routes, if the port that joins has any to bring over; say whether."""
         if port is not None and self._has_traffic_of_its_own(port):
             with locks.held(lock_name()):
-                yield
+                yield True
         else:
-            yield
+            yield False
 
     def _join(self, change: Change, port: Link, bridge: Link) -> None:
         """Bring addresses and routes over, then make the interface a port."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import grp
 import pwd
+import time
 from collections.abc import Callable, Sequence
 
 from refnet import names
@@ -18,6 +19,9 @@ from refnet.netdev.linux.devices import Devices
 from refnet.netdev.linux.errors import check_kind, translate
 from refnet.netdev.linux.link import Link, Properties
 from refnet.netdev.linux.netlink import KernelError
+
+#: Seconds between two looks at a tap that somebody else may be making.
+_TAP_IN_THE_MAKING = 0.01
 
 
 class Cables(Devices):
@@ -44,12 +48,16 @@ class Cables(Devices):
             properties.append(("IFLA_MTU", names.mtu(mtu)))
         uid, gid = _user_id(owner), _group_id(group)
 
-        for _ in range(ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             try:
                 tun.create(dev, multi_queue=multi_queue, owner=uid, group=gid)
             except tun.NameTaken:
                 link = self.find(dev)
                 if link is None:
+                    continue
+                if link.kind is Kind.TAP and not link.persistent and attempt < ATTEMPTS - 1:
+                    # Another caller is making it at this moment. Or a program has one of its own: that will not change.
+                    time.sleep(_TAP_IN_THE_MAKING)
                     continue
                 self._adopt_tap(link, properties, multi_queue, uid, gid)
                 return
@@ -83,7 +91,7 @@ class Cables(Devices):
                     for end in ends:
                         self._reconcile(change, end, properties)
                     if not ends:
-                        change.do(Step("create the pair", create, links.delete(name=dev)))
+                        change.do(Step("create the pair", create, links.delete(name=dev), creates=True))
                         # The kernel cannot set the far end up before the near end is there.
                         change.do(Step(f"set {peer} up", links.change(name=peer, up=True), None))
                 return

@@ -12,14 +12,13 @@ from refnet.netdev.linux.netlink import Channel, KernelError, Request
 
 #: Refusals of an undoing that say that there is nothing left to undo.
 _UNDONE = frozenset({errno.EEXIST, errno.EADDRNOTAVAIL, errno.ESRCH, errno.ENOENT, errno.ENODEV})
-#: The kernel queues an answer for each request of an exchange, and a socket holds some hundreds of them.
-_AT_ONCE = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One request, what it is for, and what takes it back.
 
+    ``creates`` says that the undoing deletes by name: it is done only if the kernel has said that the thing is ours.
     ``request`` is None for a step that has only an undoing. A refusal with an errno in ``tolerated`` says that
     there was nothing to do, and so there is nothing to take back.
     """
@@ -28,24 +27,21 @@ class Step:
     request: Request | None
     undo: Request | None
     tolerated: frozenset[int] = frozenset()
+    creates: bool = False
 
 
 def carry_out(channel: Channel, steps: Sequence[Step]) -> list[KernelError]:
-    """Carry out all steps, as few exchanges as possible, whichever of them is refused; return the refusals.
+    """Carry out all steps at once, whichever of them is refused; return the refusals.
 
-    The kernel works through an exchange whole, even if the process is killed meanwhile.
+    The kernel works through them whole, even if the process is killed meanwhile.
     """
     asked = [(step, step.request) for step in steps if step.request is not None]
-    refusals = []
-    for start in range(0, len(asked), _AT_ONCE):
-        part = asked[start : start + _AT_ONCE]
-        answers = channel.exchange(*(request for _, request in part))
-        refusals += [
-            KernelError(answer.errno, f"{step.what}: {answer.words}")
-            for (step, _), answer in zip(part, answers, strict=True)
-            if isinstance(answer, KernelError) and answer.errno not in step.tolerated
-        ]
-    return refusals
+    refused = channel.refusals([request for _, request in asked])
+    return [
+        KernelError(error.errno, f"{asked[index][0].what}: {error.words}")
+        for index, error in sorted(refused.items())
+        if error.errno not in asked[index][0].tolerated
+    ]
 
 
 class Change:
@@ -74,8 +70,10 @@ class Change:
                 return
             raise KernelError(error.errno, f"{step.what}: {error.words}") from None
         except BaseException:
-            # No answer, or a signal while waiting for it: the kernel may have carried it out.
-            self._done.append(step)
+            # No answer, or a signal while waiting for it: the kernel may have carried it out. Or it may have refused,
+            # because something by that name was there before: that must not be deleted.
+            if not step.creates:
+                self._done.append(step)
             raise
         self._done.append(step)
 

@@ -6,7 +6,7 @@ import errno
 import socket
 
 from refnet import names
-from refnet.errors import Unsupported, operation
+from refnet.errors import InvalidArgument, Unsupported, operation
 from refnet.netdev.driver import Capability, Device, Kind, Vlan
 from refnet.netdev.linux import link as links
 from refnet.netdev.linux import tun
@@ -35,6 +35,8 @@ class Devices(LinuxBase):
     @operation
     def probe(self, capability: Capability) -> str | None:
         """Ask the running kernel, with requests that it must refuse: how it refuses tells what it knows."""
+        if capability not in tuple(Capability):
+            raise InvalidArgument(f"{names.shown(capability)} is no capability: there are {', '.join(Capability)}")
         if capability in _TAP_CAPABILITIES:
             return tun.probe(capability)
         if capability is Capability.IPV6:

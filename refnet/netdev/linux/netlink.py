@@ -15,7 +15,7 @@ import socket
 import struct
 import threading
 import weakref
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 
 from pyroute2.netlink import (
     NETLINK_EXT_ACK,
@@ -96,10 +96,11 @@ class Request:
         self.flags = flags | NLM_F_REQUEST
         self._body = body
 
-    def encode(self, sequence: int) -> bytes:
-        """Put the header in front of the body."""
+    def encode(self, sequence: int, *, quiet: bool = False) -> bytes:
+        """Put the header in front of the body; ``quiet`` leaves out the acknowledgement, not the refusal."""
+        flags = self.flags & ~NLM_F_ACK if quiet else self.flags
         body = self._body if isinstance(self._body, bytes) else self._body()
-        return HEADER.pack(HEADER.size + len(body), self.type, self.flags, sequence, 0) + body
+        return HEADER.pack(HEADER.size + len(body), self.type, flags, sequence, 0) + body
 
 
 class Channel:
@@ -139,6 +140,36 @@ class Channel:
                     answers[index] = (_refusal(body, flags) or b"") if kind == NLMSG_ERROR else body
                     missing -= 1
             return answers  # type: ignore[return-value]
+
+    def refusals(self, requests: Sequence[Request]) -> dict[int, KernelError]:
+        """Have the kernel work through all of the requests, and return those refused by their position.
+
+        They go in one datagram, which the kernel works through whole even if this process is killed. Only the last is
+        acknowledged, so that the answers of hundreds fit into the socket.
+
+        Raises:
+            KernelError: nothing was done: the datagram was too large for the socket (thousands of requests).
+            NoAnswer: the kernel did not answer in time. Requests may have been carried out.
+        """
+        if not requests:
+            return {}
+        last = len(requests) - 1
+        with self._lock:
+            sock = self._open()
+            first = self._sequence + 1
+            self._sequence += len(requests)
+            self._send(sock, b"".join(request.encode(first + i, quiet=i != last) for i, request in enumerate(requests)))
+            refused: dict[int, KernelError] = {}
+            while True:
+                for kind, flags, sequence, body in self._receive(sock):
+                    index = sequence - first
+                    if kind != NLMSG_ERROR or not 0 <= index <= last:
+                        continue
+                    refusal = _refusal(body, flags)
+                    if refusal:
+                        refused[index] = refusal
+                    if index == last:
+                        return refused
 
     def ask(self, request: Request) -> bytes:
         """Send one request and return the body of its answer.

@@ -7,7 +7,7 @@ import fcntl
 import os
 import struct
 
-from refnet.errors import KernelRefused, PermissionDenied, RefnetError, Unsupported
+from refnet.errors import InvalidArgument, KernelRefused, PermissionDenied, RefnetError, Unsupported
 from refnet.netdev.driver import Capability
 
 _DEVICE = "/dev/net/tun"
@@ -107,6 +107,10 @@ def _settle(descriptor: int, owner: int | None, group: int | None) -> None:
             fcntl.ioctl(descriptor, _TUNSETGROUP, group)
         fcntl.ioctl(descriptor, _TUNSETPERSIST, 1)
     except OSError as error:
+        if error.errno == errno.EINVAL:
+            raise InvalidArgument(
+                f"owner {owner} or group {group} is none in this user namespace", errno=error.errno
+            ) from None
         raise _translate(error, "set the tap's owner, group or persistence") from None
 
 

@@ -103,7 +103,11 @@ class Vlans(Devices):
 
     def _vlan_of(self, parent: int, tag: int) -> str | None:
         """Return the name of the VLAN device that has a parent's tag."""
-        for body in self.channel.entries(links.list_kind("vlan")):
+        try:
+            bodies = self.channel.entries(links.list_kind("vlan"))
+        except KernelError:  # it is for a message only
+            return None
+        for body in bodies:
             link = links.parse(body)
             if link.kind is Kind.VLAN and link.below == parent and link.vlan_id == tag:
                 return link.name
