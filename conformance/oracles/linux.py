@@ -145,13 +145,6 @@ class Oracle:
             if route.get("dev") == name or any(hop.get("dev") == name for hop in route.get("nexthops", []))
         ]
 
-    def learned(self, bridge: str) -> dict[str, str]:
-        """Return a bridge's learned addresses, each with its port."""
-        done = _run("bridge", "-j", "fdb", "show", "br", bridge)
-        return {
-            entry["mac"]: entry["ifname"] for entry in json.loads(done or "[]") if entry.get("state") != "permanent"
-        }
-
     def state(self) -> State:
         """Take down everything that a driver could leave behind: links, addresses, routes, rules, settings, locks."""
         links = {link["ifname"]: _rest(link) for link in _ip("link", "show")}

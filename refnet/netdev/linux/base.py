@@ -84,7 +84,7 @@ class LinuxBase(NetDevDriver):
             try:
                 bodies = self.channel.entries(records.list_routes(family, link.index))
             except KernelError as error:
-                if family == socket.AF_INET6 and not has_ipv6():
+                if family == socket.AF_INET6 and probe_ipv6() is not None:
                     continue
                 raise translate(error, link.name) from None
             found += [records.parse_route(body) for body in bodies]
@@ -95,13 +95,14 @@ def of_family(records: Iterable[AddressRecord], family: int) -> list[AddressReco
     return [record for record in records if record.family == family]
 
 
-def has_ipv6() -> bool:
-    """Whether the kernel has IPv6: asked of the socket layer, since a refused request may have other reasons."""
+def probe_ipv6() -> str | None:
+    """Say why there is no IPv6, None where there is: asked of the socket layer, since a request may fail otherwise."""
     try:
         socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
     except OSError as error:
-        return error.errno not in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT)
-    return True
+        if error.errno in (errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT):
+            return f"the kernel has no IPv6 ({error.strerror})"
+    return None
 
 
 def random_mac() -> str:

@@ -60,13 +60,14 @@ class Bridges(LinuxBase):
         mac = names.mac_address(mac_address) if mac_address is not None else random_mac()
         wanted_mtu = names.mtu(mtu) if mtu is not None else None
         data = _bridge_data(stp, forward_delay, ageing_time, multicast_snooping)
-        with Change(self.channel) as change:
-            try:
+        change = Change(self.channel)
+        try:
+            with change:
                 self._make_bridge(change, bridge, mac, wanted_mtu, data)
-            except KernelError as error:
-                if error.errno == errno.EEXIST:
-                    raise self._name_taken(bridge, Kind.BRIDGE, error) from None
-                raise translate(error, bridge, Capability.BRIDGE) from None
+        except KernelError as error:
+            if error.errno == errno.EEXIST:
+                raise self._name_taken(bridge, Kind.BRIDGE, error) from None
+            raise translate(error, bridge, Capability.BRIDGE, change.left_over) from None
 
     @operation
     def delete_bridge(self, bridge: str) -> None:

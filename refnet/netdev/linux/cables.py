@@ -61,12 +61,13 @@ class Cables(Devices):
                     continue
                 self._adopt_tap(link, properties, multi_queue, uid, gid)
                 return
-            with Change(self.channel) as change:
-                change.do(Step("make the tap", None, links.delete(name=dev)))
-                try:
+            change = Change(self.channel)
+            try:
+                with change:
+                    change.do(Step("make the tap", None, links.delete(name=dev)))
                     change.do(Step("set the tap up", links.change(properties, name=dev, up=True), None))
-                except KernelError as error:
-                    raise translate(error, dev, Capability.TAP) from None
+            except KernelError as error:
+                raise translate(error, dev, Capability.TAP, change.left_over) from None
             return
         raise KernelRefused(f"tap {dev} came and went {ATTEMPTS} times during the call", errno=errno.EAGAIN)
 

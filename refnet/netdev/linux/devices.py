@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-import socket
 
 from refnet import names
 from refnet.errors import InvalidArgument, Unsupported, operation
 from refnet.netdev.driver import Capability, Device, Kind, Vlan
 from refnet.netdev.linux import link as links
 from refnet.netdev.linux import tun
-from refnet.netdev.linux.base import LinuxBase
+from refnet.netdev.linux.base import LinuxBase, probe_ipv6
 from refnet.netdev.linux.change import Change, Step
 from refnet.netdev.linux.errors import translate
 from refnet.netdev.linux.link import Link, Properties
@@ -40,7 +39,7 @@ class Devices(LinuxBase):
         if capability in _TAP_CAPABILITIES:
             return tun.probe(capability)
         if capability is Capability.IPV6:
-            return _probe_ipv6()
+            return probe_ipv6()
         kind = _KERNEL_KIND[capability]
         try:
             # A group address is never a device's own, so nothing can come of this request.
@@ -134,11 +133,3 @@ class Devices(LinuxBase):
             # The kernel carries a request out part by part, and what precedes the part that it refuses is done.
             change.do(Step(f"put {link.name} back", None, before))
             change.do(Step(f"set {link.name}", links.change(differs, index=link.index, up=True), None))
-
-
-def _probe_ipv6() -> str | None:
-    try:
-        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM).close()
-    except OSError as error:
-        return f"the kernel has no IPv6 ({error.strerror})"
-    return None
