@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import base64
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,18 +14,21 @@ from conformance.verdict import Status
 class Outcome:
     """What became of a spec. ``mutant`` names the wrong driver that it was run against, if it was.
 
-    ``message`` says why for anything but passed; ``seconds`` is the time from set-up to clean-up; ``evidence`` are
-    paths of files relative to the report; ``calls`` are the driver's calls in order.
+    ``message`` says why for anything but passed; ``started`` is in seconds since the epoch, ``seconds`` the time from
+    set-up to clean-up; ``worker`` the process that ran it; ``evidence`` are files by name; ``calls`` are the driver's
+    calls in order.
     """
 
     id: str
     status: Status
     message: str = ""
+    started: float = 0.0
     seconds: float = 0.0
+    worker: str = ""
     mutant: str | None = None
     traceback: str = ""
     calls: Sequence[str] = ()
-    evidence: Sequence[str] = field(default_factory=list)
+    evidence: Mapping[str, bytes] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, str | None]:
@@ -44,7 +48,7 @@ class Outcome:
         self.status = Status.worst(remarkable) if remarkable else Status.PASSED
         self.traceback = self.traceback or phase.traceback
         self.calls = phase.calls or self.calls
-        self.evidence = [*self.evidence, *(path for path in phase.evidence if path not in self.evidence)]
+        self.evidence = {**self.evidence, **phase.evidence}
 
     def plain(self) -> dict[str, Any]:
         """Return it as what JSON and pytest's workers can carry."""
@@ -52,14 +56,17 @@ class Outcome:
             "id": self.id,
             "status": self.status.value,
             "message": self.message,
+            "started": round(self.started, 4),
             "seconds": round(self.seconds, 4),
+            "worker": self.worker,
             "mutant": self.mutant,
             "traceback": self.traceback,
             "calls": list(self.calls),
-            "evidence": list(self.evidence),
+            "evidence": {name: base64.b64encode(data).decode() for name, data in self.evidence.items()},
         }
 
     @classmethod
     def from_plain(cls, entry: dict[str, Any]) -> Outcome:
         """Return the outcome that :meth:`plain` was made of."""
-        return cls(**{**entry, "status": Status(entry["status"])})
+        evidence = {name: base64.b64decode(data) for name, data in entry["evidence"].items()}
+        return cls(**{**entry, "status": Status(entry["status"]), "evidence": evidence})

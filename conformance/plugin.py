@@ -35,15 +35,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--conformance-level", default="full", choices=specs.LEVELS, help="run the specs up to this level")
     group.addoption("--conformance-only", default="", metavar="ID,…", help="run these specs")
     group.addoption("--conformance-report", metavar="DIR", help="write report.json, junit.xml and report.html there")
-    group.addoption(
-        "--conformance-scratch", action="store_true", help="the report's directory is not kept: collect no evidence"
-    )
+    group.addoption("--conformance-evidence", action="store_true", help="collect evidence of what did not pass")
     group.addoption("--conformance-seed", default="0", metavar="SEED", help="seed of MAC addresses and tokens")
     group.addoption("--conformance-keep", action="store_true", help="stop at the first failure with its sandbox alive")
     group.addoption(
         "--conformance-mutants", metavar="NAME,…", help="run the specs against wrong drivers ('all': every one)"
     )
-    group.addoption("--conformance-progress", action="store_true", help="print the suite's own progress and summary")
+    group.addoption(
+        "--conformance-journal",
+        type=int,
+        metavar="FD",
+        help="tell events to this descriptor, one line of JSON each, and leave the verdict to whoever reads them",
+    )
+    group.addoption("--conformance-shell", default="", metavar="COMMAND", help="what opens a shell where this runs")
 
 
 def asked_for_specs(config: pytest.Config) -> bool:
@@ -77,19 +81,57 @@ def pytest_configure(config: pytest.Config) -> None:
     if not asked_for_specs(config):
         return
     # Imported late: a pytest that is not about the specs shall not pay for them.
-    from conformance.judge import Judge
     from conformance.runner import Runner
 
     config.option.timeout = getattr(config.option, "timeout", None) or _SPEC_LIMIT
+    config.option.conformance_evidence |= bool(config.option.conformance_report)
     is_worker = hasattr(config, "workerinput")
     is_controller = not is_worker and bool(getattr(config.option, "numprocesses", None))
     try:
         if not is_controller:
             config.pluginmanager.register(Runner(config), "conformance-runner")
         if not is_worker:
-            config.pluginmanager.register(Judge(config), "conformance-judge")
+            config.pluginmanager.register(_collector(config), "conformance-collector")
     except (RefnetError, ValueError, AssertionError) as error:
+        if config.option.conformance_journal is not None and not is_worker:
+            from conformance.collector import writer
+
+            writer(config.option.conformance_journal)({"event": "refused", "words": str(error)})
         raise pytest.UsageError(str(error)) from None
+
+
+def _collector(config: pytest.Config) -> Any:
+    """Return what collects outcomes: for the launcher that reads the journal, or for a judge of this process's own."""
+    from conformance.collector import Collector, writer
+
+    if config.option.conformance_journal is not None:
+        return Collector(config, writer(config.option.conformance_journal))
+    from conformance.judge import Judge, Plan
+
+    only = tuple(filter(None, config.option.conformance_only.split(",")))
+    selected = specs.select(specs.manifest(), only=only, level=config.option.conformance_level)
+    directory = config.option.conformance_report
+    # In the namespaces that the specs run in, these are other file systems, gone with them.
+    if directory and Path(directory).absolute().parts[1:2] in (("run",), ("proc",), ("sys",)):
+        raise ValueError(f"a report cannot be written to {directory}: name a directory outside /run, /proc and /sys")
+    judge = Judge(
+        Plan(
+            selected=tuple(one.id for one in selected),
+            seed=config.option.conformance_seed,
+            mutants=config.option.conformance_mutants or "",
+            keep=config.option.conformance_keep,
+            command=("pytest", *map(str, config.invocation_params.args)),
+        ),
+        directory=Path(directory).absolute() if directory else None,
+    )
+
+    def finish() -> int:
+        status = judge.finish()
+        if judge.trouble:
+            print("\n".join(judge.trouble), file=sys.stderr)
+        return int(status)
+
+    return Collector(config, judge.take, finish)
 
 
 @pytest.fixture

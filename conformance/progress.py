@@ -28,11 +28,11 @@ _WORD_COLOURS = {"conformant": "32;1", "not conformant": "31;1", "error": "31;1"
 class Progress:
     """Writes to the terminal; what is not a terminal gets the same lines without colour."""
 
-    def __init__(self, total: int, specs: Mapping[str, Spec]) -> None:
-        """Know how many outcomes are to come."""
+    def __init__(self, total: int, specs: Mapping[str, Spec], *, told: int = 0) -> None:
+        """Know how many outcomes are to come, and how many came in the run that is gone on with."""
         self.total = total
         self.specs = specs
-        self.told = 0
+        self.told = told
         self._colour = sys.stdout.isatty()
 
     def tell(self, outcome: Outcome) -> None:
@@ -46,13 +46,13 @@ class Progress:
         room = max(30, shutil.get_terminal_size((120, 24)).columns - 42)
         self._say(f"{head}  {textwrap.shorten(sentence, room, placeholder=' …')}")
 
-    def summary(self, report: Mapping[str, Any], verdict: Verdict, written: Path | None) -> None:
+    def summary(self, report: Mapping[str, Any], verdict: Verdict, directory: Path | None) -> None:
         """Say the verdict, what it leaves open, and how to repeat what failed."""
         entries = report["specs"]
         self._say("")
         for entry in entries:
             if entry["status"] in ("failed", "known-deviation", "error"):
-                self._tell_failure(entry, written.parent if written else None)
+                self._tell_failure(entry, directory)
         self._tell_open(entries)
         for line in report["trouble"]:
             self._say(self._paint(f"trouble: {line}", "31;1"))
@@ -68,7 +68,7 @@ class Progress:
         for level in verdict.levels:
             word = self._paint(level.word, _WORD_COLOURS[level.word])
             self._say(f"{level.level:<8} {word}: {level.passed} of {level.total} passed")
-        where = f"{written.parent}/report.html" if written else "not kept; '--report DIR' keeps it, with evidence"
+        where = f"{directory}/report.html" if directory else "not kept; '--report DIR' keeps it, with evidence"
         self._say(f"report   {where}")
         word = report["verdict"]["word"]
         passed, everything = verdict.levels[-1].passed, verdict.levels[-1].total

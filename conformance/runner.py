@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
+import sys
 import time
 from collections.abc import Generator, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -43,7 +44,7 @@ class _Item:
         self.sandbox: Sandbox | None = None
         self.netdev: DriverUnderTest | None = None
         self.unsupported = ""
-        self.evidence: list[str] = []
+        self.evidence: dict[str, bytes] = {}
 
 
 class Runner:
@@ -53,9 +54,6 @@ class Runner:
         """Load the driver's class; that it can be loaded has been seen before the run."""
         self.config = config
         self.driver_class = load_driver(config.option.netdev)
-        directory = config.option.conformance_report
-        kept = directory and not config.option.conformance_scratch
-        self.report_directory = Path(directory).absolute() if kept else None
         self._items: dict[str, _Item] = {}
         self._declared: dict[str, frozenset[Capability]] = {}
 
@@ -191,7 +189,9 @@ class Runner:
             id=one.id,
             status=status,
             message=memory.unsupported if status is Status.UNSUPPORTED else _message(error),
+            started=call.start,
             seconds=call.duration,
+            worker=os.environ.get("PYTEST_XDIST_WORKER", ""),
             mutant=mutant_of(item),
             traceback=report.longreprtext if report.failed else "",
             calls=memory.netdev.calls if memory.netdev and status is not Status.PASSED else (),
@@ -207,32 +207,29 @@ class Runner:
         return self._declared[key]
 
     def _collect(self, item: pytest.Item) -> None:
-        """Write down what a person would want to see, before it is gone."""
+        """Take down what a person would want to see, before it is gone."""
         memory = self._items.get(item.nodeid)
-        if self.report_directory is None or memory is None or memory.sandbox is None:
+        if not self.config.option.conformance_evidence or memory is None or memory.sandbox is None:
             return
-        name = _one(item).id + (f"-{mutant_of(item)}" if mutant_of(item) else "")
-        directory = self.report_directory / "evidence" / name
-        directory.mkdir(parents=True, exist_ok=True)
         texts = dict(memory.sandbox.look.evidence())
         if memory.netdev is not None:
             texts["calls.txt"] = "".join(f"{call}\n" for call in memory.netdev.calls)
-        for file_name, text in texts.items():
-            (directory / file_name).write_text(text, encoding="utf-8", errors="backslashreplace")
+        memory.evidence = {name: text.encode(errors="backslashreplace") for name, text in texts.items()}
         for endpoint, captured in memory.sandbox.captures().items():
-            frames.write_pcap(directory / f"{endpoint}.pcap", captured)
-        memory.evidence = sorted(str(path.relative_to(self.report_directory)) for path in directory.iterdir())
+            memory.evidence[f"{endpoint}.pcap"] = frames.pcap(captured)
 
     def _hold(self, one: Spec, error: BaseException | None) -> None:
         """Keep the sandbox of a failed spec until the person has seen enough."""
         signal.setitimer(signal.ITIMER_REAL, 0)  # the spec's time limit
-        print(
+        words = (
             f"\n{one.id} failed: {_message(error)}\n"
-            f"Its sandbox is kept. Look at it from another terminal with\n\n"
+            f"Its sandbox is kept. Look at it from another terminal{_there(self.config)} with\n\n"
             f"    nsenter --target {local.host_pid()} --user --preserve-credentials --net --mount --pid sh\n\n"
-            f"(leave out --user if the suite runs as root), and end it here with Ctrl-C.",
-            flush=True,
+            f"(leave out --user if the suite runs as root), and end it here with Ctrl-C."
         )
+        capturing = self.config.pluginmanager.getplugin("capturemanager")
+        with capturing.global_and_fixture_disabled() if capturing else contextlib.nullcontext():
+            print(words, file=sys.stderr, flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             while True:
                 time.sleep(3600)
@@ -257,6 +254,11 @@ def mutant_of(item: pytest.Item) -> str | None:
     """Return the name of the mutant that an item is run against, if it is."""
     callspec = getattr(item, "callspec", None)
     return callspec.params.get(_MUTANT) if callspec else None
+
+
+def _there(config: pytest.Config) -> str:
+    shell: str = config.option.conformance_shell
+    return f" (there: '{shell}')" if shell else ""
 
 
 def _one(item: pytest.Item) -> Spec:

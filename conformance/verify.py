@@ -52,7 +52,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} is no JSON: {error}") from None
     if not isinstance(report, dict) or report.get("format") != reports.FORMAT:
         raise ValueError(f"{path} is no report of format {reports.FORMAT}")
-    missing = {"specs", "selected", "heard_of", "verdict", "manifest", "trouble"} - set(report)
+    missing = {"specs", "selected", "heard_of", "verdict", "manifest", "trouble", "runs"} - set(report)
     if missing:
         raise ValueError(f"{path} is no whole report: it lacks {', '.join(sorted(missing))}")
     return report
@@ -85,4 +85,5 @@ def _objections(report: dict[str, Any]) -> list[str]:
 
 def _undeclared(entry: dict[str, Any], report: dict[str, Any]) -> bool:
     """Whether a spec uses a capability that the driver has denied."""
-    return any(report["capabilities"][name]["driver"] is not None for name in entry["capabilities"])
+    declared = report["runs"][entry["run"]]["capabilities"]
+    return any(declared[name]["driver"] is not None for name in entry["capabilities"])

@@ -20,7 +20,7 @@ settings.register_profile("refnet", deadline=None, suppress_health_check=[Health
 settings.load_profile("refnet")
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def inside() -> None:
     """See that this is inside of throw-away namespaces, where a test may make what it likes."""
     if local.INSIDE not in os.environ:

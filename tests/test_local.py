@@ -6,9 +6,9 @@ import subprocess
 import sys
 import time
 import uuid
-from pathlib import Path
 
 import pytest
+from waiting import processes, wait_until
 
 from conformance.environments import local
 
@@ -20,23 +20,7 @@ def start(*command, **how):
 
 
 def running(mark):
-    """Return the processes that have a mark in their command line, this one and its like left out."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if mark in line and "conformance.environments.local" not in line:
-            found.append(line)
-    return found
-
-
-def wait_until(condition, what):
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, f"not within 30 s: {what}"
-        time.sleep(0.02)
+    return processes(mark, "conformance.environments.local")
 
 
 @pytest.mark.parametrize("status", [0, 1, 7, 130])

@@ -1,6 +1,7 @@
 """What becomes of a spec's phases: set-up, the spec itself, and clean-up."""
 
 import itertools
+import json
 
 import pytest
 
@@ -45,5 +46,7 @@ def test_messages_of_both_phases_are_kept():
 
 
 def test_it_survives_the_way_from_a_worker():
-    outcome = Outcome("AA-01", Status.FAILED, "why", 0.5, "mutant", "trace", ["call"], ["a/b"])
-    assert Outcome.from_plain(outcome.plain()) == outcome
+    outcome = Outcome(
+        "AA-01", Status.FAILED, "why", 1.5, 0.5, "gw0", "mutant", "trace", ["call"], {"a.pcap": bytes(range(256))}
+    )
+    assert Outcome.from_plain(json.loads(json.dumps(outcome.plain()))) == outcome

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from conformance import mutants, spec
-from conformance.judge import _functions
+from conformance.collector import spec_functions
 
 SPECS = spec.collect()
 
@@ -28,7 +28,7 @@ def test_a_spec_is_one_sentence_with_a_stable_id(one):
 
 
 def test_every_spec_takes_the_driver_and_the_sandbox():
-    for function in _functions():
+    for function in spec_functions():
         assert list(inspect.signature(function).parameters) == ["netdev", "net"], function.__name__
 
 

@@ -1,1 +1,49 @@
-"""Where specs run: a kernel with the tools on it. ``local`` is the embedded default."""
+"""Where specs run. An environment is chosen by name, and its module is imported when it is."""
+
+from __future__ import annotations
+
+import importlib
+
+from conformance.environments.base import Environment, Options
+
+_CLASSES = {
+    "local": "conformance.environments.local:Local",
+    "docker": "conformance.environments.docker:Docker",
+    "linux-vm": "conformance.environments.linux_vm:LinuxVm",
+    "ssh": "conformance.environments.ssh:Ssh",
+}
+NAMES = tuple(_CLASSES)
+#: What each field of :class:`Options` is called on the command line.
+_FLAGS = {
+    "docker_hosts": "--docker-host",
+    "privileged": "--privileged",
+    "ssh_key": "--ssh-key",
+    "kernel": "--kernel",
+    "memory": "--memory",
+}
+
+
+def load(name: str) -> type[Environment]:
+    """Return the class of an environment."""
+    module, _, class_name = _CLASSES[name].partition(":")
+    loaded: type[Environment] = getattr(importlib.import_module(module), class_name)
+    return loaded
+
+
+def choose(address: str, options: Options) -> list[Environment]:
+    """Return the environments that ``address`` (a name, or ``ssh://…``) and the options mean.
+
+    Raises:
+        ValueError: there is no such environment, or it does not heed an option that was given.
+    """
+    name = "ssh" if address.startswith("ssh://") else address
+    if name not in _CLASSES or (name == "ssh" and address == "ssh"):
+        known = ", ".join(one for one in NAMES if one != "ssh")
+        raise ValueError(f"--env {address!r}: there is no such environment; expected {known} or ssh://USER@HOST:PORT")
+    chosen = load(name)
+    plain = Options()
+    for field, flag in _FLAGS.items():
+        if getattr(options, field) != getattr(plain, field) and field not in chosen.heeds:
+            heeding = [one for one in NAMES if field in load(one).heeds]
+            raise ValueError(f"{flag} means nothing to the environment {name}; it is for {', '.join(heeding)}")
+    return chosen.for_options(options)

@@ -13,6 +13,7 @@ import contextlib
 import errno
 import json
 import os
+import platform
 import pwd
 import shutil
 import signal
@@ -21,7 +22,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from types import TracebackType
 
+from conformance.environments.base import Availability, Channel, Environment, Options, ProcessChannel
 from conformance.errors import EnvironmentUnavailable
 from conformance.topology import namespaces
 from conformance.topology.namespaces import (
@@ -47,6 +50,43 @@ _PROGRAMS = {"ip": "iproute2", "bridge": "iproute2"}
 _SYSTEM_PATH = ("/usr/sbin", "/sbin")
 #: Seconds that a command gets after Ctrl-C to write its report.
 _GRACE = 15.0
+
+
+class Local(Environment):
+    """The kernel of this host. What is started sees the host; :func:`run` is what takes specs away from it."""
+
+    name = "local"
+    is_apart = False
+
+    @classmethod
+    def availability(cls, options: Options) -> Availability:
+        """See what is lacking, and try whether the kernel lets this user have namespaces."""
+        lacking = missing()
+        if not lacking:
+            with contextlib.suppress(OSError):
+                done = subprocess.run(
+                    [sys.executable, "-m", "conformance.environments.local", "true"],
+                    capture_output=True,
+                    text=True,
+                    timeout=30,
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)},
+                )
+                if done.returncode:
+                    lacking = [done.stderr.strip().rpartition("conformance: ")[2]]
+        return Availability(tuple(lacking), f"namespaces of this kernel, {platform.system()} {platform.release()}")
+
+    def __enter__(self) -> Local:
+        """Nothing has to be made; what is lacking is said when something is run."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing was made."""
+
+    def start(self, command: Sequence[str]) -> Channel:
+        """Start a program on this host."""
+        return ProcessChannel(command)
 
 
 def missing() -> list[str]:

@@ -8,96 +8,91 @@ from __future__ import annotations
 import datetime
 import json
 import os
-import platform
 import shlex
-import shutil
-import sys
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from importlib.metadata import packages_distributions, version
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import conformance
-from conformance import features, runner
 from conformance import spec as specs
-from conformance.harness import within
 from conformance.outcome import Outcome
 from conformance.report import html, junit
 from conformance.spec import Spec
 from conformance.verdict import Status, Verdict, judge
-from refnet import process
-from refnet.errors import RefnetError
-from refnet.netdev.driver import Capability
 
 #: Raised when a reader of an older report would misread a newer one.
-FORMAT = 1
+FORMAT = 2
 
-#: Seconds for a driver to say what it can do.
-_PROBE_LIMIT = 60.0
-_TOOLS = {"ip": ("-V",), "bridge": ("-V",)}
+#: What a run knows of itself beforehand (:mod:`conformance.facts`).
+FACTS = ("suite", "driver", "capabilities", "environment")
 
 
-def facts(netdev: str | None) -> dict[str, Any]:
-    """Return what is known before the run: the driver, what it declares, what the environment has, and the tools."""
-    driver_class = runner.load_driver(netdev)
-    with within(_PROBE_LIMIT, "asking the driver for its capabilities"), driver_class() as driver:
-        declared = {str(capability): driver.probe(capability) for capability in Capability}
-    return {
-        "suite": {"version": conformance.__version__},
-        "driver": {
-            "class": f"{driver_class.__module__}:{driver_class.__qualname__}",
-            "version": _version_of(driver_class.__module__),
-            "known_deviations": dict(getattr(driver_class, "known_deviations", {})),
-        },
-        # None: it is there; else the words of whoever says that it is not.
-        "capabilities": {
-            name: {"driver": words, "environment": features.lacking(name)} for name, words in declared.items()
-        },
-        "environment": {
-            "name": "local",
-            "system": platform.system(),
-            "kernel": platform.release(),
-            "machine": platform.machine(),
-            "distribution": _distribution(),
-            "python": platform.python_version(),
-            "user": "root" if _is_real_root() else "an ordinary user, root in a user namespace",
-            "tools": {name: _tool_version(name, arguments) for name, arguments in _TOOLS.items()},
-        },
-    }
+@dataclass(slots=True)
+class Run:
+    """One run of specs in one environment: its facts, when it began by its own clock, and how long it took."""
+
+    facts: Mapping[str, Any]
+    clock: float
+    seconds: float = 0.0
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON carries it."""
+        return {
+            "environment": self.facts["environment"],
+            "capabilities": self.facts["capabilities"],
+            "started": _moment(self.clock),
+            "seconds": round(self.seconds, 2),
+        }
 
 
 def document(
-    known: Mapping[str, Any],
+    runs: Mapping[int, Run],
     manifest: Sequence[Spec],
     selected: Sequence[str],
     outcomes: Iterable[Outcome],
     trouble: Sequence[str],
     *,
+    run_of: Mapping[str, int],
+    evidence: Mapping[str, Sequence[str]],
     started: float,
     seed: str,
+    command: Sequence[str],
+    where: Sequence[str],
 ) -> dict[str, Any]:
-    """Put a report together."""
+    """Put a report together. What it says of driver and environment is the first run's; each run has its own besides."""
     found = {outcome.id: outcome for outcome in outcomes}
     verdict = judge(manifest, selected, {spec_id: outcome.status for spec_id, outcome in found.items()})
+    known = next(iter(runs.values())).facts
+    place = {number: index for index, number in enumerate(runs)}
     entries = []
     for one in manifest:
         if one.id not in selected:
             continue
         outcome = found.get(one.id) or Outcome(one.id, Status.ERROR, "it was selected, and nothing was heard of it")
+        number = run_of.get(one.id, next(iter(runs)))
         entries.append(
-            {**asdict(one), **outcome.plain(), "repeat": repeat_line(one.id, known["driver"]["class"], seed)}
+            {
+                **asdict(one),
+                **outcome.plain(),
+                "run": place[number],
+                "started": round(max(0.0, outcome.started - runs[number].clock), 4),
+                "evidence": list(evidence.get(one.id, ())),
+                "repeat": repeat_line(one.id, known["driver"]["class"], seed, where),
+            }
         )
     return {
         "format": FORMAT,
         **known,
-        "started": datetime.datetime.fromtimestamp(started, datetime.timezone.utc).isoformat(timespec="seconds"),
-        "seconds": round(datetime.datetime.now().timestamp() - started, 2),
+        "command": list(command),
+        "started": _moment(started),
+        "seconds": round(time.time() - started, 2),
         "seed": seed,
         "manifest": {
             "hash": specs.manifest_hash(manifest),
             "levels": {level: [one.id for one in manifest if one.level == level] for level in specs.LEVELS},
         },
+        "runs": [run.plain() for run in runs.values()],
         "selected": list(selected),
         "specs": entries,
         "heard_of": sorted(found),
@@ -117,9 +112,10 @@ def plain_verdict(verdict: Verdict, trouble: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def repeat_line(spec_id: str, driver: str, seed: str) -> str:
+def repeat_line(spec_id: str, driver: str, seed: str, where: Sequence[str] = ()) -> str:
     """Return the command that runs one spec again, with its sandbox kept if it fails."""
-    return shlex.join(["refnet-conformance", "run", "--only", spec_id, "--netdev", driver, "--seed", seed, "--keep"])
+    words = ["refnet-conformance", "run", *where, "--only", spec_id, "--netdev", driver, "--seed", seed, "--keep"]
+    return shlex.join(words)
 
 
 def write(report: Mapping[str, Any], directory: Path) -> Path:
@@ -131,42 +127,18 @@ def write(report: Mapping[str, Any], directory: Path) -> Path:
         "report.json": json.dumps(report, indent=1) + "\n",
     }
     for name, text in texts.items():
-        # Beside its place, so that the replacement is one rename; report.json last, since it says that all is there.
-        temporary = directory / f".{name}.{os.getpid()}"
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
-        temporary.replace(directory / name)
+        # report.json last, since it says that all is there.
+        replace(directory / name, text)
     return directory / "report.json"
 
 
-def _version_of(module: str) -> str:
-    package = module.partition(".")[0]
-    distributions = packages_distributions().get(package)
-    if distributions:
-        return version(distributions[0])
-    # An editable checkout is installed without a list of its packages.
-    return str(getattr(sys.modules.get(package), "__version__", "unknown"))
+def replace(path: Path, text: str) -> None:
+    """Write a file beside its place, so that the replacement is one rename."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+    temporary.replace(path)
 
 
-def _tool_version(name: str, arguments: Sequence[str]) -> str:
-    if shutil.which(name) is None:
-        return "not installed"
-    try:
-        done = process.run([name, *arguments], time_limit=10)
-    except RefnetError as error:
-        return error.message
-    return (done.stdout or done.stderr).strip()
-
-
-def _distribution() -> str:
-    try:
-        return platform.freedesktop_os_release()["PRETTY_NAME"]
-    except (OSError, KeyError):
-        return sys.platform
-
-
-def _is_real_root() -> bool:
-    """Whether root here is root outside."""
-    try:
-        return Path("/proc/self/uid_map").read_text().split()[:3] == ["0", "0", "4294967295"]
-    except OSError:
-        return os.geteuid() == 0
+def _moment(seconds: float) -> str:
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).isoformat(timespec="seconds")

@@ -6,7 +6,6 @@ import struct
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 BROADCAST = "ff:ff:ff:ff:ff:ff"
 #: A group address that nobody has joined (in the range that RFC 1112 maps IPv4 groups to).
@@ -77,11 +76,11 @@ class Captured:
         return cls(time.time(), sent, data)
 
 
-def write_pcap(path: Path, captured: Iterable[Captured]) -> None:
-    """Write frames as a pcap file (draft-ietf-opsawg-pcap): link type Ethernet, microseconds."""
-    with path.open("wb") as file:
-        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 0x40000, 1))
-        for frame in captured:
-            seconds = int(frame.when)
-            micros = int((frame.when - seconds) * 1_000_000)
-            file.write(struct.pack("<IIII", seconds, micros, len(frame.data), len(frame.data)) + frame.data)
+def pcap(captured: Iterable[Captured]) -> bytes:
+    """Return frames as a pcap file (draft-ietf-opsawg-pcap): link type Ethernet, microseconds."""
+    parts = [struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 0x40000, 1)]
+    for frame in captured:
+        seconds = int(frame.when)
+        micros = int((frame.when - seconds) * 1_000_000)
+        parts.append(struct.pack("<IIII", seconds, micros, len(frame.data), len(frame.data)) + frame.data)
+    return b"".join(parts)

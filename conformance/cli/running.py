@@ -1,0 +1,279 @@
+"""The commands that run specs: ``run``, also where one was broken off, and ``mutants``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from conformance import bundle, digest, environments, journal, launcher, mutants, runner
+from conformance import spec as specs
+from conformance.cli.output import say
+from conformance.environments.base import DEFAULT_KERNEL, Environment, Options
+from conformance.judge import Judge, Plan
+from conformance.progress import Progress
+from conformance.verdict import ExitStatus
+
+
+@dataclass(frozen=True, slots=True)
+class _Driver:
+    """The driver under test, and what came with it when it was imported."""
+
+    path: str
+    module: str
+    imported: frozenset[str]
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """What tells this code from another state of it."""
+        return {"driver": digest.of_package(self.module), "suite": digest.of_package("conformance")}
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run specs against a driver."""
+    if arguments.resume:
+        return _resume(arguments)
+    if arguments.only_failed:
+        _take_failed(arguments)
+    only = _ids(arguments.only)
+    if arguments.only and not only:
+        raise ValueError(f"--only {arguments.only!r} names no spec")
+    selected = specs.select(specs.manifest(), only=only, level=arguments.level)
+    with _driver(arguments) as driver:
+        plan = _plan(arguments, tuple(one.id for one in selected))
+        return _launch(arguments, plan, driver, _directory(arguments.report, "report.json"))
+
+
+def run_mutants(arguments: argparse.Namespace) -> int:
+    """Run specs against wrong drivers."""
+    known = mutants.all_mutants()
+    chosen = _ids(arguments.only)
+    unknown = sorted(set(chosen) - {one.name for one in known})
+    if unknown:
+        raise ValueError(f"no such mutant: {', '.join(unknown)} ('refnet-conformance mutants --list' lists them)")
+    if arguments.list:
+        entries = [{"name": one.name, "wrong": one.wrong, "kills": dict(one.kills)} for one in known]
+        if arguments.json:
+            print(json.dumps(entries, indent=1))
+        else:
+            for one in known:
+                print(f"{one.name:<34} {one.wrong}\n{'':<34} caught by {' '.join(sorted(one.kills))}")
+        return int(ExitStatus.CONFORMANT)
+    selected = tuple(one.id for one in specs.manifest())
+    with _driver(arguments) as driver:
+        plan = _plan(arguments, selected, mutants=",".join(chosen) or "all")
+        return _launch(arguments, plan, driver, _directory(arguments.report, "mutants.json"))
+
+
+def options(arguments: argparse.Namespace) -> Options:
+    """Return what was said about environments."""
+    return Options(
+        destination=getattr(arguments, "env", ""),
+        docker_hosts=tuple(arguments.docker_host),
+        privileged=arguments.privileged,
+        ssh_key=Path(arguments.ssh_key).expanduser() if arguments.ssh_key else None,
+        kernel=arguments.kernel,
+        memory=arguments.memory,
+        say=say,
+    )
+
+
+# -- a run ------------------------------------------------------------------------------------------------
+
+
+def _launch(
+    arguments: argparse.Namespace,
+    plan: Plan,
+    driver: _Driver,
+    directory: Path | None,
+    earlier: Sequence[dict[str, Any]] = (),
+) -> int:
+    chosen = environments.choose(arguments.env, options(arguments))
+    judge = Judge(plan, directory=directory)
+    left, first = _replay(judge, earlier)
+    if not arguments.json:
+        told = 0 if left is None else plan.total - len(left)
+        judge.progress = Progress(plan.total, {one.id: one for one in judge.specs}, told=told)
+    with contextlib.ExitStack() as stack:
+        kept = None
+        if directory and not plan.mutants:
+            kept = journal.Journal(directory)
+            stack.callback(kept.close)
+            if not earlier:
+                kept.write(_header(arguments, plan, driver), 0)
+        if left is None or left:
+            settings = launcher.Settings(driver.path, arguments.workers, directory is not None, arguments.patience)
+            launcher.launch(
+                chosen,
+                plan,
+                settings,
+                judge,
+                bundle=_bundle(chosen, driver),
+                journal=kept,
+                specs=left or plan.selected,
+                first=first,
+            )
+    if not judge.runs:
+        return int(ExitStatus.INTERRUPTED)
+    status = judge.finish()
+    if arguments.json:
+        print(json.dumps(_result(judge), indent=1))
+    if (
+        directory
+        and not plan.mutants
+        and not plan.keep
+        and {o.id for o in judge.outcomes.values()} < set(plan.selected)
+    ):
+        say(f"go on with: refnet-conformance run --resume {directory}")
+    return int(status)
+
+
+def _bundle(chosen: Sequence[Environment], driver: _Driver) -> bundle.Bundle | None:
+    if not any(environment.is_apart for environment in chosen):
+        return None
+    return bundle.collect(driver.module, driver.imported)
+
+
+def _result(judge: Judge) -> dict[str, Any]:
+    return judge.kill_matrix().plain(judge.trouble) if judge.plan.mutants else judge.document()
+
+
+def _plan(arguments: argparse.Namespace, selected: tuple[str, ...], **more: Any) -> Plan:
+    where = [] if arguments.env == "local" else ["--env", arguments.env]
+    for host in arguments.docker_host:
+        where += ["--docker-host", host]
+    for flag, value in (("--ssh-key", arguments.ssh_key), ("--memory", arguments.memory), ("--wheel", arguments.wheel)):
+        where += [flag, str(value)] if value else []
+    where += ["--kernel", arguments.kernel] if arguments.kernel != DEFAULT_KERNEL else []
+    where += ["--privileged"] if arguments.privileged else []
+    return Plan(
+        selected=selected,
+        seed=arguments.seed,
+        where=tuple(where),
+        keep=arguments.keep,
+        command=arguments.command_line,
+        **more,
+    )
+
+
+@contextlib.contextmanager
+def _driver(arguments: argparse.Namespace) -> Iterator[_Driver]:
+    """Import the driver under test, from a wheel if one is given."""
+    if arguments.netdev == "":
+        raise ValueError("--netdev is empty: name a driver, or leave it out for the platform's")
+    with contextlib.ExitStack() as stack:
+        if arguments.wheel:
+            unpacked = stack.enter_context(tempfile.TemporaryDirectory(prefix="refnet-conformance-wheel-"))
+            bundle.unpack_wheel(Path(arguments.wheel), Path(unpacked))
+            sys.path.insert(0, unpacked)
+            stack.callback(sys.path.remove, unpacked)
+        before = _top_level()
+        loaded = runner.load_driver(arguments.netdev)
+        yield _Driver(f"{loaded.__module__}:{loaded.__qualname__}", loaded.__module__, _top_level() - before)
+
+
+def _top_level() -> frozenset[str]:
+    return frozenset(name for name in sys.modules if "." not in name)
+
+
+def _directory(option: str | None, expects: str) -> Path | None:
+    """See, before anything is run, that a report can be written, and take an earlier one away.
+
+    Raises:
+        ValueError: it cannot.
+    """
+    if not option:
+        return None
+    directory = Path(option).absolute()
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name in (expects, journal.NAME):
+            (directory / name).unlink(missing_ok=True)
+        shutil.rmtree(directory / "evidence", ignore_errors=True)
+        with tempfile.TemporaryFile(dir=directory):
+            pass
+    except OSError as error:
+        raise ValueError(f"a report cannot be written to {directory}: {error.strerror}") from None
+    return directory
+
+
+# -- again ------------------------------------------------------------------------------------------------
+
+#: What of the command line a resumed run takes from the one that was broken off.
+_SAVED = ("env", "docker_host", "privileged", "ssh_key", "kernel", "memory", "wheel", "netdev", "seed")
+
+
+def _header(arguments: argparse.Namespace, plan: Plan, driver: _Driver) -> dict[str, Any]:
+    return {
+        "event": "plan",
+        "manifest": specs.manifest_hash(specs.manifest()),
+        "digests": driver.digests,
+        "selected": list(plan.selected),
+        "command": list(plan.command),
+        "arguments": {name: getattr(arguments, name) for name in _SAVED},
+    }
+
+
+def _resume(arguments: argparse.Namespace) -> int:
+    """Go on where a run was broken off: what was heard stands, if the code is still the same."""
+    if arguments.only or arguments.only_failed or arguments.report or arguments.keep:
+        raise ValueError("--resume goes on with a run as it was begun: it cannot be combined with another selection")
+    directory = Path(arguments.resume).absolute()
+    entries = list(journal.read(directory))
+    if not entries or entries[0].get("event") != "plan":
+        raise ValueError(f"{directory} has no journal that says what was to be run: run anew")
+    header = entries[0]
+    for name, value in header["arguments"].items():
+        setattr(arguments, name, value)
+    with _driver(arguments) as driver:
+        if header["manifest"] != specs.manifest_hash(specs.manifest()):
+            raise ValueError("the specs are not those that the run was begun with: run anew")
+        changed = [name for name, known in header["digests"].items() if known != driver.digests[name]]
+        if changed:
+            raise ValueError(f"the code of the {changed[0]} has changed since the run was begun: run anew")
+        arguments.command_line = tuple(header["command"])
+        return _launch(arguments, _plan(arguments, tuple(header["selected"])), driver, directory, entries[1:])
+
+
+def _replay(judge: Judge, earlier: Sequence[dict[str, Any]]) -> tuple[list[str] | None, int]:
+    """Tell the judge what was heard before, and return which specs are left, and the number for the next run.
+
+    What ended as an error is judged again, and what was trouble then is no trouble now.
+    """
+    if not earlier:
+        return None, 0
+    for entry in earlier:
+        if entry["event"] == "facts" or (entry["event"] == "outcome" and entry["status"] != "error"):
+            judge.take({key: value for key, value in entry.items() if key != "run"}, entry["run"])
+    heard = {outcome.id for outcome in judge.outcomes.values()}
+    left = [spec_id for spec_id in judge.plan.selected if spec_id not in heard]
+    return left, 1 + max((entry["run"] for entry in earlier), default=-1)
+
+
+def _take_failed(arguments: argparse.Namespace) -> None:
+    """Select what failed in an earlier run, and take from it what the command line leaves open."""
+    if arguments.only:
+        raise ValueError("--only and --only-failed are two selections: give one of them")
+    path = Path(arguments.only_failed, "report.json")
+    try:
+        report = json.loads(path.read_text())
+        failed = [one["id"] for one in report["specs"] if one["status"] in ("failed", "error", "known-deviation")]
+        arguments.netdev = arguments.netdev or report["driver"]["class"]
+    except OSError as error:
+        raise ValueError(f"--only-failed {arguments.only_failed}: {path} cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"--only-failed {arguments.only_failed}: {path} is no report of a run") from None
+    if not failed:
+        raise ValueError(f"--only-failed {arguments.only_failed}: nothing failed there")
+    arguments.only = ",".join(failed)
+
+
+def _ids(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())

@@ -1,0 +1,189 @@
+"""The program that the launcher starts in an environment: the only thing of the suite that is there beforehand.
+
+It needs nothing but the standard library of Python 3.10, and arrives through its own standard input
+(:data:`conformance.launcher.BOOTSTRAP`), followed by
+
+* a line of JSON: ``command`` (None in it: this Python), its ``environment`` and ``directory``, the ``bundle``'s size;
+* the bundle, a tar file of Python packages, which is unpacked into a temporary directory and put on ``PYTHONPATH``;
+* from then on single bytes: ``i`` is Ctrl-C for the command. The end of the input means that the launcher is gone.
+
+It answers with events, one line of JSON each, on standard output: those that the command writes to the descriptor in
+``{journal}``, a sign of life now and then, and at last ``end`` with the command's exit status, or ``refused`` with
+words. What the command prints goes to standard error. However it ends, the command and the directory end with it; what
+a killed agent has left is removed by the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import glob
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+import threading
+from typing import Any, NoReturn
+
+PREFIX = "refnet-conformance-agent-"
+#: Seconds between two signs of life.
+HEARTBEAT = 5.0
+#: Seconds for the last events of a command that has ended.
+DRAIN = 10.0
+
+_output = threading.Lock()
+
+
+class Agent:
+    """One command, and the directory that it has been given."""
+
+    def __init__(self) -> None:
+        """Make the directory. Its lock is held as long as this process lives: one whose lock is free is nobody's."""
+        self.child: subprocess.Popen[bytes] | None = None
+        self.directory = tempfile.mkdtemp(prefix=PREFIX)
+        name = os.path.join(self.directory, "lock")
+        lock = os.open(name + ".new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        os.rename(name + ".new", name)
+
+    def run(self, header: dict[str, Any]) -> int:
+        """Unpack, start the command, pass its events on, and return its exit status."""
+        environment = {**os.environ, **header["environment"]}
+        if header["bundle"]:
+            packages = os.path.join(self.directory, "packages")
+            unpack(header["bundle"], packages)
+            environment["PYTHONPATH"] = packages
+            for name in ("PYTHONHOME", "PYTHONDONTWRITEBYTECODE"):
+                environment.pop(name, None)
+        reading, writing = os.pipe()
+        self.child = subprocess.Popen(
+            [sys.executable if word is None else word.replace("{journal}", str(writing)) for word in header["command"]],
+            stdin=subprocess.DEVNULL,
+            stdout=2,
+            stderr=2,
+            pass_fds=[writing],
+            env=environment,
+            cwd=header["directory"] or self.directory,
+            start_new_session=True,
+        )
+        os.close(writing)
+        threading.Thread(target=self.obey, daemon=True).start()
+        threading.Thread(target=live, daemon=True).start()
+        passing = threading.Thread(target=pass_on, args=(reading,), daemon=True)
+        passing.start()
+        status = self.child.wait()
+        self.send(signal.SIGKILL)  # what it has left behind in its session
+        passing.join(DRAIN)
+        return status if status >= 0 else 128 - status
+
+    def obey(self) -> None:
+        """Wait for what the launcher says; when it is gone, end everything."""
+        while True:
+            byte = sys.stdin.buffer.read(1)
+            if not byte:
+                self.leave(1)
+            if byte == b"i":
+                self.send(signal.SIGINT)
+
+    def send(self, number: int) -> None:
+        """Send a signal to the command and all that is in its session."""
+        if self.child is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.child.pid, number)
+
+    def leave(self, status: int) -> NoReturn:
+        """End the command, remove the directory and end the process, from whichever thread."""
+        self.send(signal.SIGKILL)
+        shutil.rmtree(self.directory, ignore_errors=True)
+        os._exit(status)
+
+
+def main() -> None:
+    """Do what the input says, and end the process."""
+    # Ctrl-C comes by the input; a terminal's would end the agent before the command.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    header = json.loads(sys.stdin.buffer.readline())
+    sweep()
+    try:
+        agent = Agent()
+    except OSError as error:
+        tell({"event": "refused", "words": str(error)})
+        sys.exit(1)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: agent.leave(1))
+    try:
+        status = agent.run(header)
+    except OSError as error:
+        tell({"event": "refused", "words": str(error)})
+        agent.leave(1)
+    tell({"event": "end", "status": status})
+    agent.leave(0)
+
+
+def sweep() -> None:
+    """Remove the directories that killed agents of this user have left."""
+    for stale in glob.glob(os.path.join(glob.escape(tempfile.gettempdir()), PREFIX + "*")):
+        with contextlib.suppress(OSError):
+            lock = os.open(os.path.join(stale, "lock"), os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                if os.fstat(lock).st_uid == os.geteuid():
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(stale, ignore_errors=True)
+            finally:
+                os.close(lock)
+
+
+def unpack(size: int, target: str) -> None:
+    """Unpack the bundle; what it has is regular files below the target."""
+    with tempfile.TemporaryFile() as file:
+        while size:
+            data = sys.stdin.buffer.read(min(size, 1 << 16))
+            if not data:
+                raise OSError("the launcher was gone before all had arrived")
+            size -= len(data)
+            file.write(data)
+        file.seek(0)
+        with tarfile.open(fileobj=file, mode="r:gz") as archive:
+            for member in archive:
+                path = os.path.join(target, member.name)
+                content = archive.extractfile(member) if member.isreg() else None
+                if content is None or not os.path.realpath(path).startswith(os.path.realpath(target) + os.sep):
+                    raise OSError(f"the bundle has {member.name!r}, which is no file below it")
+                os.makedirs(os.path.dirname(path), exist_ok=True)
+                with open(path, "wb") as written:
+                    shutil.copyfileobj(content, written)
+                os.utime(path, (member.mtime, member.mtime))
+
+
+def live() -> None:
+    """Give signs of life: a guest that hangs gives none."""
+    pause = threading.Event()
+    while not pause.wait(HEARTBEAT):
+        tell({"event": "alive"})
+
+
+def pass_on(reading: int) -> None:
+    """Pass the command's events on, line by line."""
+    with os.fdopen(reading, "rb") as lines:
+        for line in lines:
+            write(line)
+
+
+def tell(event: dict[str, Any]) -> None:
+    """Write an event of the agent's own."""
+    write(json.dumps(event).encode() + b"\n")
+
+
+def write(line: bytes) -> None:
+    """Write a whole line; a launcher that is gone is seen by the closed input, not here."""
+    with _output, contextlib.suppress(OSError):
+        sys.stdout.buffer.write(line)
+        sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main()
