@@ -17,7 +17,7 @@ from conformance import spec as specs
 from conformance.environments import local
 from conformance.errors import SuiteError
 from conformance.harness import DriverUnderTest, within
-from conformance.oracles.state import difference
+from conformance.oracles.state import State, as_diff, difference
 from conformance.outcome import Outcome
 from conformance.spec import Spec
 from conformance.topology import frames, namespaces
@@ -44,6 +44,7 @@ class _Item:
         self.sandbox: Sandbox | None = None
         self.netdev: DriverUnderTest | None = None
         self.unsupported = ""
+        self.before: State | None = None
         self.evidence: dict[str, bytes] = {}
 
 
@@ -108,7 +109,7 @@ class Runner:
         )
         item.sandbox = sandbox
         try:
-            before = sandbox.look.state()
+            item.before = before = sandbox.look.state()
             held_before = sandbox.look.process_state()
             yield sandbox
             sandbox.remove_endpoints()
@@ -212,6 +213,8 @@ class Runner:
         if not self.config.option.conformance_evidence or memory is None or memory.sandbox is None:
             return
         texts = dict(memory.sandbox.look.evidence())
+        if memory.before is not None:
+            texts["state.diff"] = as_diff(memory.before, memory.sandbox.look.state())
         if memory.netdev is not None:
             texts["calls.txt"] = "".join(f"{call}\n" for call in memory.netdev.calls)
         memory.evidence = {name: text.encode(errors="backslashreplace") for name, text in texts.items()}

@@ -11,7 +11,7 @@ import textwrap
 
 import pytest
 
-from conformance.oracles.state import State, difference
+from conformance.oracles.state import State, as_diff, difference
 
 
 @pytest.fixture
@@ -237,6 +237,14 @@ def test_the_state_difference_sees_all_kinds_of_change():
         "route r is gone",
     ]
     assert difference(before, before) == []
+    assert as_diff(before, after).splitlines() == [
+        "- link a mtu: 1500",
+        "+ link a mtu: 1400",
+        "- link b",
+        "+ link c",
+        "- route r",
+    ]
+    assert as_diff(before, before) == ""
 
 
 def test_specs_that_were_only_set_up_have_not_passed(tmp_path):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,6 +30,24 @@ def difference(before: State, after: State) -> list[str]:
             if name in new and old[name] != new[name]:
                 lines += [f"{section} {name}: {change}" for change in _changes(old[name], new[name])]
     return lines
+
+
+def as_diff(before: State, after: State) -> str:
+    """Return the difference as text: a line for each value that has gone (``-``) or come (``+``), by its place."""
+    old, new = set(_values(before)), set(_values(after))
+    lines = [(place, "-", value) for place, value in old - new] + [(place, "+", value) for place, value in new - old]
+    lines.sort(key=lambda line: (line[0], line[1] == "+", line[2]))
+    return "".join(f"{sign} {place}{f': {value}' if value else ''}\n" for place, sign, value in lines)
+
+
+def _values(state: State) -> Iterator[tuple[str, str]]:
+    for section, things in state.sections.items():
+        for name, thing in things.items():
+            # A thing that nothing is said of is there all the same.
+            if isinstance(thing, Mapping) and thing:
+                yield from ((f"{section} {name} {key}", str(value)) for key, value in thing.items())
+            else:
+                yield f"{section} {name}", str(thing or "")
 
 
 def _changes(old: Any, new: Any, path: str = "") -> list[str]:

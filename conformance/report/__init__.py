@@ -17,7 +17,7 @@ from typing import Any
 
 from conformance import spec as specs
 from conformance.outcome import Outcome
-from conformance.report import html, junit
+from conformance.report import badge, html, junit
 from conformance.spec import Spec
 from conformance.verdict import Status, Verdict, judge
 
@@ -30,11 +30,13 @@ FACTS = ("suite", "driver", "capabilities", "environment")
 
 @dataclass(slots=True)
 class Run:
-    """One run of specs in one environment: its facts, when it began by its own clock, and how long it took."""
+    """One run of specs in one environment: its facts, when it began by its own clock, how long it took, and its log."""
 
     facts: Mapping[str, Any]
     clock: float
     seconds: float = 0.0
+    #: The file beside the report in which a console's output is; "": there is none.
+    log: str = ""
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON carries it."""
@@ -43,6 +45,7 @@ class Run:
             "capabilities": self.facts["capabilities"],
             "started": _moment(self.clock),
             "seconds": round(self.seconds, 2),
+            "log": self.log,
         }
 
 
@@ -60,7 +63,7 @@ def document(
     command: Sequence[str],
     where: Sequence[str],
 ) -> dict[str, Any]:
-    """Put a report together. What it says of driver and environment is the first run's; each run has its own besides."""
+    """Put a report together; what it says of driver and environment is the first run's, and each run has its own."""
     found = {outcome.id: outcome for outcome in outcomes}
     verdict = judge(manifest, selected, {spec_id: outcome.status for spec_id, outcome in found.items()})
     known = next(iter(runs.values())).facts
@@ -122,8 +125,9 @@ def write(report: Mapping[str, Any], directory: Path) -> Path:
     """Write the report's files into a directory, each replaced at once, and return the path of ``report.json``."""
     directory.mkdir(parents=True, exist_ok=True)
     texts = {
+        "badge.svg": badge.for_report(report),
         "junit.xml": junit.render(report),
-        "report.html": html.render(report),
+        "report.html": html.render(report, directory),
         "report.json": json.dumps(report, indent=1) + "\n",
     }
     for name, text in texts.items():

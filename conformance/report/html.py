@@ -1,93 +1,57 @@
-"""The report as one self-contained page.
-
-What the page says is worked out here, how it says it is the template's. Nothing in it comes from elsewhere: the style
-and the script are inline, and a content security policy lets no other script run, wherever a text came from.
-"""
+"""The report as one self-contained page: what it says is worked out here, how it says it is the template's."""
 
 from __future__ import annotations
 
-import base64
-import datetime
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+import shlex
+from collections.abc import Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import jinja2
-from markupsafe import Markup
-
-from conformance.report.junit import own_trouble, visible
+from conformance.report import evidence, pages, timeline
+from conformance.report.junit import own_trouble
 from conformance.spec import LEVELS
 from conformance.verdict import Status
 
-#: From what a reader has to see first to what is as it should be.
-_ORDER = ("failed", "error", "known-deviation", "unsupported", "not-applicable", "passed")
-_PROBLEMS = ("failed", "error", "known-deviation")
-#: In a level: a spec of it that this run left out.
-_LEFT_OUT = "left-out"
-
-#: What tells the statuses and words apart besides the colour.
-_MARKS = {
-    "passed": "✓",
-    "conformant": "✓",
-    "available": "✓",
-    "failed": "✗",
-    "not conformant": "✗",
-    "error": "!",
-    "known-deviation": "≈",
-    "unsupported": "○",
-    "open": "○",
-    "not-applicable": "–",
-    "unavailable": "–",
-    "not declared": "○",
-    "over-claimed": "!",
-    "under-claimed": "!",
-}
+#: Evidence that the page shows as the list of calls already.
+_CALLS = "calls.txt"
 
 
-def render(report: Mapping[str, Any]) -> str:
-    """Return the page."""
-    script = _source("report.js")
-    policy = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return _environment.get_template("report.html").render(
+def render(report: Mapping[str, Any], directory: Path | None = None) -> str:
+    """Return the page. ``directory`` is the report's, with the evidence to be shown; without it, there are links."""
+    reader = evidence.Reader(directory)
+    columns = _columns(report, reader)
+    plots = timeline.plots(report)
+    return pages.render(
+        "report.html",
+        ["base.css", "report.css"],
+        ["base.js", "report.js"],
         report=report,
-        headline=headline(report),
-        tone=_tone(report),
+        headline=pages.headline(report),
+        tone=pages.tone(report),
+        driver_name=report["driver"]["class"].rpartition(":")[2],
+        command=shlex.join(report["command"]),
         trouble=own_trouble(report),
         levels=[_level(report, level) for level in report["verdict"]["levels"]],
-        problems=[entry for status in _PROBLEMS for entry in report["specs"] if entry["status"] == status],
+        problems=[entry for status in pages.PROBLEMS for entry in report["specs"] if entry["status"] == status],
+        details={entry["id"]: _detail(entry, reader) for entry in report["specs"] if _is_problem(entry)},
         open_reasons=_open_reasons(report),
-        capabilities=_capabilities(report),
-        counts=_counts(entry["status"] for entry in report["specs"]),
+        columns=columns,
+        column_of=[
+            next(at for at, one in enumerate(columns) if run in one["runs"]) for run in range(len(report["runs"]))
+        ],
+        capabilities=_capability_tables(report, columns),
+        counts=pages.counts(entry["status"] for entry in report["specs"]),
         topics=_topics(report["specs"]),
-        slowest=max((entry["seconds"] for entry in report["specs"]), default=0.0),
-        problem_statuses=_PROBLEMS,
-        marks=_MARKS,
-        style=Markup(_source("report.css")),  # noqa: S704  (part of this package)
-        script=Markup(script),  # noqa: S704
-        script_hash=policy,
+        plots=plots,
+        slowest=timeline.slowest(report, alone=not plots),
+        longest=max((entry["seconds"] for entry in report["specs"]), default=0.0),
+        problem_statuses=pages.PROBLEMS,
     )
 
 
-def headline(report: Mapping[str, Any]) -> str:
-    """Return the verdict as a reader has to take it: a run that leaves a level open says so in the same breath."""
-    verdict = report["verdict"]
-    if verdict["word"] == "error":
-        return "Error: no verdict"
-    if verdict["word"] == "not conformant":
-        return "Not conformant"
-    reached = [level["level"] for level in verdict["levels"] if level["word"] == "conformant"]
-    if len(reached) == len(verdict["levels"]):
-        return "Conformant"
-    return f"Conformant at level {reached[-1]}" if reached else "Conformant as far as it was run"
-
-
-def _tone(report: Mapping[str, Any]) -> str:
-    """Return the word whose colour and mark the headline has: no level reached is no reason for green."""
-    word: str = report["verdict"]["word"]
-    reached = any(level["word"] == "conformant" for level in report["verdict"]["levels"])
-    return word if word != "conformant" or reached else "open"
+def _is_problem(entry: Mapping[str, Any]) -> bool:
+    return entry["status"] in pages.PROBLEMS
 
 
 def _level(report: Mapping[str, Any], level: Mapping[str, Any]) -> dict[str, Any]:
@@ -95,12 +59,44 @@ def _level(report: Mapping[str, Any], level: Mapping[str, Any]) -> dict[str, Any
     statuses = {entry["id"]: entry["status"] for entry in report["specs"]}
     included = LEVELS[: LEVELS.index(level["level"]) + 1]
     members = [spec_id for name in included for spec_id in report["manifest"]["levels"][name]]
-    return {**level, "counts": _counts(statuses.get(spec_id, _LEFT_OUT) for spec_id in members)}
+    return {**level, "counts": pages.counts(statuses.get(spec_id, pages.LEFT_OUT) for spec_id in members)}
 
 
-def _counts(statuses: Iterable[str]) -> dict[str, int]:
-    found = list(statuses)
-    return {status: found.count(status) for status in (*_ORDER, _LEFT_OUT) if status in found}
+def _detail(entry: Mapping[str, Any], reader: evidence.Reader) -> dict[str, Any]:
+    """Return what a person needs to look into a failure, each part up to what one can read."""
+    calls = entry["calls"][: evidence.LINE_LIMIT]
+    # The end of a traceback has what was raised.
+    traceback, cut = evidence.clipped(entry["traceback"], tail=True)
+    known = [_CALLS] if len(calls) == len(entry["calls"]) and calls else []
+    return {
+        "calls": calls,
+        "calls_left_out": len(entry["calls"]) - len(calls),
+        "traceback": traceback if entry["traceback"] else (),
+        "traceback_cut": cut,
+        "evidence": reader.read(entry["evidence"], known),
+    }
+
+
+def _columns(report: Mapping[str, Any], reader: evidence.Reader) -> list[dict[str, Any]]:
+    """Return the environments of a report: runs that differ in nothing but their time share one."""
+    columns: list[dict[str, Any]] = []
+    for index, run in enumerate(report["runs"]):
+        same = next((one for one in columns if one["environment"] == run["environment"]), None)
+        if same is None:
+            facts = pages.environment_facts(run["environment"])
+            columns.append({"environment": run["environment"], "facts": facts, "runs": [index]})
+        else:
+            same["runs"].append(index)
+    for one in columns:
+        logs = [report["runs"][run].get("log") for run in one["runs"]]
+        one["console"] = reader.read([log for log in logs if log])
+    names = [one["environment"]["name"] for one in columns]
+    for one, name, added in zip(
+        columns, names, pages.told_apart(names, [one["facts"] for one in columns]), strict=True
+    ):
+        one["name"], one["added"] = name, added
+        one["label"] = f"{name} ({added})" if added else name
+    return columns
 
 
 def _open_reasons(report: Mapping[str, Any]) -> dict[str, list[str]]:
@@ -111,14 +107,28 @@ def _open_reasons(report: Mapping[str, Any]) -> dict[str, list[str]]:
     return reasons
 
 
-def _capabilities(report: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _capability_tables(report: Mapping[str, Any], columns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return a table for each environment; one for all of them where they have the same."""
+    tables: list[dict[str, Any]] = []
+    for column in columns:
+        found = report["runs"][column["runs"][0]].get("capabilities", report["capabilities"])
+        rows = _capabilities(found, [entry for entry in report["specs"] if entry["run"] in column["runs"]])
+        same = next((table for table in tables if table["rows"] == rows), None)
+        if same is None:
+            tables.append({"rows": rows, "labels": [column["label"]]})
+        else:
+            same["labels"].append(column["label"])
+    return tables or [{"rows": _capabilities(report["capabilities"], report["specs"]), "labels": []}]
+
+
+def _capabilities(capabilities: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Compare what the driver declares with what the suite found.
 
     A driver may leave out what the environment has. Only when a spec has seen it work all the same is it under-claimed.
     """
-    failures = [entry["message"] for entry in report["specs"] if entry["status"] in _PROBLEMS]
+    failures = [entry["message"] for entry in entries if _is_problem(entry)]
     rows = []
-    for name, words in report["capabilities"].items():
+    for name, words in capabilities.items():
         driver, environment = words["driver"], words["environment"]
         if any(f"{name} is under-claimed" in message for message in failures):
             finding = "under-claimed"
@@ -143,46 +153,8 @@ def _topics(entries: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
                 "topic": topic,
                 "key": f"{area}/{topic}",
                 "entries": members,
-                "counts": _counts(entry["status"] for entry in members),
+                "counts": pages.counts(entry["status"] for entry in members),
                 "seconds": sum(entry["seconds"] for entry in members),
             }
         )
     return topics
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.2f} s" if seconds < 10 else f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest:02} s"
-
-
-def _moment(text: str) -> str:
-    return datetime.datetime.fromisoformat(text).astimezone(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _link(path: str) -> str:
-    """Return a path below the report as a link that can lead nowhere else: to no other scheme and no other host."""
-    return "./" + quote(path, errors="replace")
-
-
-def _shown(value: Any) -> Any:
-    """Make text of any origin fit for the page; the template escapes it after that."""
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def _source(name: str) -> str:
-    loader = _environment.loader
-    assert loader is not None
-    return loader.get_source(_environment, name)[0]
-
-
-_environment = jinja2.Environment(
-    loader=jinja2.PackageLoader("conformance.report"),
-    autoescape=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    undefined=jinja2.StrictUndefined,
-    finalize=_shown,
-)
-_environment.filters.update(duration=_duration, moment=_moment, link=_link)

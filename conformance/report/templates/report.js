@@ -1,7 +1,25 @@
-(() => {
-  "use strict";
-  const form = document.getElementById("filter");
-  if (!form) return;
+
+for (const line of document.querySelectorAll(".repeat code")) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = "Copy";
+  button.setAttribute("aria-label", `Copy ${line.dataset.what}`);
+  button.addEventListener("click", async () => {
+    try {
+      await navigator.clipboard.writeText(line.textContent);
+      button.textContent = "Copied";
+    } catch {
+      getSelection().selectAllChildren(line);
+      button.textContent = "Selected";
+    }
+    document.getElementById("said").textContent = `${button.textContent}: ${line.textContent}`;
+    setTimeout(() => (button.textContent = "Copy"), 2000);
+  });
+  line.after(button);
+}
+
+const form = document.getElementById("filter");
+if (form) {
   const specs = [...document.querySelectorAll("tbody[data-status]")];
   const topics = [...document.querySelectorAll("section[data-topic]")];
   const found = document.getElementById("found");
@@ -15,11 +33,13 @@
     const statuses = [...form.querySelectorAll("[name=status]:checked")].map((box) => box.value);
     const words = form.elements.text.value.toLowerCase().split(/\s+/).filter(Boolean);
     const topic = form.elements.topic.value;
+    const environment = form.elements.environment?.value;
     let shown = 0;
     for (const spec of specs) {
       const fits =
         (!statuses.length || statuses.includes(spec.dataset.status)) &&
         (!topic || spec.dataset.topic === topic) &&
+        (!environment || spec.dataset.environment === environment) &&
         words.every((word) => textOf(spec).includes(word));
       spec.hidden = !fits;
       shown += fits;
@@ -43,35 +63,7 @@
   form.addEventListener("submit", (event) => event.preventDefault());
   form.addEventListener("reset", () => setTimeout(apply));
   addEventListener("hashchange", arrive);
-
-  for (const line of document.querySelectorAll(".repeat code")) {
-    const button = document.createElement("button");
-    button.type = "button";
-    button.textContent = "Copy";
-    button.setAttribute("aria-label", `Copy the command for ${line.closest("tbody").id}`);
-    button.addEventListener("click", async () => {
-      try {
-        await navigator.clipboard.writeText(line.textContent);
-        button.textContent = "Copied";
-      } catch {
-        getSelection().selectAllChildren(line);
-        button.textContent = "Selected";
-      }
-      document.getElementById("said").textContent = `${button.textContent}: ${line.textContent}`;
-      setTimeout(() => (button.textContent = "Copy"), 2000);
-    });
-    line.after(button);
-  }
-
-  // What scrolls has to be in reach of the keyboard; what does not would only be in its way.
-  for (const box of document.querySelectorAll("[data-scrolls]")) {
-    if (box.scrollHeight <= box.clientHeight && box.scrollWidth <= box.clientWidth) continue;
-    box.tabIndex = 0;
-    box.setAttribute("role", "region");
-    box.setAttribute("aria-label", box.dataset.scrolls);
-  }
-
   form.hidden = false;
   apply();
   arrive();
-})();
+}
