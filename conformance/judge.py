@@ -84,13 +84,21 @@ class Judge:
                 self._take_outcome(Outcome.from_plain({k: v for k, v in event.items() if k != "event"}), number)
             elif kind == "trouble":
                 self.trouble.append(str(event["words"]))
+            else:
+                raise ValueError(f"unknown kind {kind!r}")
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"that is no event of this suite ({type(error).__name__}: {error})") from None
+
+    def log_of(self, number: int) -> Path | None:
+        """Return where the environment of a run keeps a log of its own, if the report is kept."""
+        return self.directory / f"console-{number}.log" if self.directory else None
 
     def ended(self, number: int, seconds: float) -> None:
         """Note how long a run took."""
         if number in self.runs:
+            log = self.log_of(number)
             self.runs[number].seconds = seconds
+            self.runs[number].log = log.name if log and log.exists() else ""
 
     def failures(self, number: int) -> int:
         """Return how many specs of a run were not as they should be: what pytest's exit status has to agree with."""
@@ -109,7 +117,7 @@ class Judge:
     def document(self) -> dict[str, Any]:
         """Return the report of what has arrived."""
         return report.document(
-            self.runs,
+            dict(sorted(self.runs.items())),
             self.specs,
             self._selected(),
             self.outcomes.values(),

@@ -231,7 +231,7 @@ def _hear(run: _Run, stream: int | None, data: bytes, judge: Judge, journal: Jou
     elif stream == STDOUT:
         try:
             _take(run, json.loads(data), judge, journal)
-        except ValueError as error:
+        except (ValueError, KeyError, TypeError) as error:
             _tell_trouble(f"it sent what is no event: {visible(str(error))}", run, judge, journal)
     else:
         text = visible(data.decode(errors="replace").replace("\r\n", "\n"))

@@ -10,6 +10,7 @@ from pathlib import Path
 from conformance import environments
 from conformance import spec as specs
 from conformance.cli.running import options
+from conformance.report import joined
 from conformance.scaffold import new_driver as write_new_driver
 from conformance.verdict import ExitStatus
 from conformance.verify import verify as verify_report
@@ -44,8 +45,6 @@ def list_environments(arguments: argparse.Namespace) -> int:
 
 def join_reports(arguments: argparse.Namespace) -> int:
     """Join the reports of many runs into one matrix."""
-    from conformance.report import joined
-
     for path in joined.join([Path(directory) for directory in arguments.directories], Path(arguments.output)):
         print(path)
     return int(ExitStatus.CONFORMANT)

@@ -109,6 +109,8 @@ def _launch(
             if not earlier:
                 kept.write(_header(arguments, plan, driver), 0)
         if left is None or left:
+            for number, environment in enumerate(chosen, first):
+                environment.log_to = judge.log_of(number)
             settings = launcher.Settings(driver.path, arguments.workers, directory is not None, arguments.patience)
             launcher.launch(
                 chosen,
@@ -196,6 +198,8 @@ def _directory(option: str | None, expects: str) -> Path | None:
         directory.mkdir(parents=True, exist_ok=True)
         for name in (expects, journal.NAME):
             (directory / name).unlink(missing_ok=True)
+        for log in directory.glob("console-*.log"):
+            log.unlink()
         shutil.rmtree(directory / "evidence", ignore_errors=True)
         with tempfile.TemporaryFile(dir=directory):
             pass

@@ -80,6 +80,9 @@ class Environment(ABC):
     """A place where specs run. Entering it gets it ready, leaving it removes all that was made, and nothing else.
 
     ``for_options`` returns several where the specs are to be spread over several (engines, for instance).
+
+    Attributes:
+        log_to: where a log of the environment's own, such as a console's, is to stay; set before it is entered.
     """
 
     name: ClassVar[str]
@@ -91,6 +94,7 @@ class Environment(ABC):
     def __init__(self, options: Options) -> None:
         """Take note of the options; nothing is made before the environment is entered."""
         self.options = options
+        self.log_to: Path | None = None
 
     @classmethod
     def for_options(cls, options: Options) -> list[Environment]:
