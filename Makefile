@@ -1,5 +1,6 @@
 # 'make help' lists what there is. Every target sets itself up (.ci/setup) and may be called first.
 
+ENV ?= local
 NETDEV ?=
 REPORT ?= build/conformance
 N ?=
@@ -7,15 +8,18 @@ ARGS ?=
 
 PYTHON_IN_VENV = .venv/bin/python
 LOCAL = $(PYTHON_IN_VENV) -m conformance.environments.local
-OPTIONS = $(if $(NETDEV),--netdev $(NETDEV)) $(if $(N),-n $(N)) $(ARGS)
+# Where no Docker engine answers, one is started for the length of the command.
+ENGINE = $(if $(filter docker,$(ENV)),.ci/with-engine)
+OPTIONS = $(if $(filter-out local,$(ENV)),--env $(ENV)) $(if $(NETDEV),--netdev $(NETDEV)) $(if $(N),-n $(N)) $(ARGS)
 
-.PHONY: help setup conformance test mutants lint bench manifest clean
+.PHONY: help setup conformance test test-environments images-test linux-image mutants lint bench manifest clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [VARIABLE=value …]"
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 16
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 22
 	@echo
+	@echo "  ENV=docker                    where the specs run: local (default), docker, linux-vm, ssh://USER@HOST:PORT"
 	@echo "  NETDEV=package.module:Class   the driver to judge (default: the platform's)"
 	@echo "  N=4                           how many specs at once (default: one a processor)"
 	@echo "  REPORT=DIR                    where reports go (default: build/conformance)"
@@ -24,22 +28,38 @@ help: ## list the targets
 setup: ## make .venv ready, with system packages where they are missing
 	@.ci/setup
 
-conformance: setup ## run the conformance suite, and write a report
-	@.venv/bin/refnet-conformance run --report $(REPORT) $(OPTIONS)
+conformance: ## run the conformance suite, and write a report
+	@.ci/setup --for $(ENV)
+	@$(ENGINE) .venv/bin/refnet-conformance run --report $(REPORT) $(OPTIONS)
 
-test: setup ## run the tests of refnet and of the suite
+mutants: ## run the suite against wrong drivers: every one has to be caught
+	@.ci/setup --for $(ENV)
+	@$(ENGINE) .venv/bin/refnet-conformance mutants --report build/mutants $(if $(N),,-n 4) $(OPTIONS)
+
+test: ## run the tests of refnet and of the suite
+	@.ci/setup --for tests
 	@$(LOCAL) $(PYTHON_IN_VENV) -m pytest -q -n $(or $(N),2) tests $(ARGS)
 
-mutants: setup ## run the suite against wrong drivers: every one has to be caught
-	@.venv/bin/refnet-conformance mutants --report build/mutants -n $(or $(N),4) $(ARGS)
+test-environments: ## run the tests that need an engine, virtual machines and a browser
+	@.ci/setup --for environments
+	@.ci/with-engine $(PYTHON_IN_VENV) -m pytest -q tests/environments $(ARGS)
+
+images-test: ## see that a container and a VM of images/linux have what the specs ask for
+	@.ci/setup --for environments
+	@.ci/with-engine $(PYTHON_IN_VENV) -m pytest -q tests/images $(ARGS)
+
+linux-image: ## build the image of images/linux, if it is not there yet, and tell where it is
+	@.ci/setup --for image
+	@$(PYTHON_IN_VENV) -m conformance.environments.images
 
 lint: setup ## ruff and mypy
 	@.venv/bin/ruff check .
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 
-bench: setup ## measure against peers and against the floor (root), and write benchmarks/RESULTS.md
-	@$(PYTHON_IN_VENV) -m benchmarks $(ARGS)
+bench: ## measure against peers and against the floor (root), and write benchmarks/RESULTS.md
+	@.ci/setup --for environments
+	@.ci/with-engine $(PYTHON_IN_VENV) -m benchmarks $(ARGS)
 
 manifest: setup ## write conformance/manifest.json anew, after a spec has come
 	@.venv/bin/refnet-conformance specs --json >build-manifest.json && mv build-manifest.json conformance/manifest.json

@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from benchmarks import idle, imports, peers, plug, results
+from benchmarks import idle, imports, peers, plug, results, suite
 from benchmarks.measure import Failed, progress
 from benchmarks.plan import FULL, QUICK
 from benchmarks.results import Section
@@ -50,6 +50,7 @@ def main() -> int:
         ("plugs", plugs.measure),
         ("ensure_*", lambda: [idle.measure(plan.idle_rounds, plan.idle_calls)]),
         ("imports", lambda: [imports.measure(plan.import_rounds)]),
+        ("the suite", lambda: [suite.measure(plan.suite_rounds, plan.suite_workers)]),
     ):
         try:
             sections += measure()

@@ -24,6 +24,9 @@ class Plan:
     idle_rounds: int
     idle_calls: int
     import_rounds: int
+    suite_rounds: int
+    #: Specs at once in the runs of the suite on this host; the last is what the other environments get as well.
+    suite_workers: tuple[int, ...]
 
     @property
     def plugs(self) -> int:
@@ -51,6 +54,8 @@ FULL = Plan(
     idle_rounds=9,
     idle_calls=200,
     import_rounds=15,
+    suite_rounds=2,
+    suite_workers=(1, 4, 2),
 )
 QUICK = Plan(
     portion=20,
@@ -62,4 +67,6 @@ QUICK = Plan(
     idle_rounds=3,
     idle_calls=50,
     import_rounds=3,
+    suite_rounds=1,
+    suite_workers=(2,),
 )

@@ -76,7 +76,9 @@ def collect(driver_module: str, imported: Iterable[str]) -> Bundle:
     # what the driver has really imported is the other source.
     for name in sorted({own, *imported} - sys.stdlib_module_names):
         _add_module(found, name)
-    return Bundle(found.files, tuple(sorted(found.left_behind)))
+    # What is there in Python as well is not missed.
+    missed = [place for place in found.left_behind if f"{place.partition('.')[0]}.py" not in found.files]
+    return Bundle(found.files, tuple(sorted(missed)))
 
 
 def unpack_wheel(wheel: Path, directory: Path) -> None:

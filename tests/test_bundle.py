@@ -74,7 +74,7 @@ def test_what_is_compiled_is_named(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     __import__("half_compiled")
     one = bundle.collect("half_compiled", [])
-    assert one.left_behind[-1:] == (f"half_compiled/fast{EXTENSION_SUFFIXES[0]}",)
+    assert one.left_behind == (f"half_compiled/fast{EXTENSION_SUFFIXES[0]}",)
     assert "half_compiled/__init__.py" in one.files
 
 

@@ -203,7 +203,7 @@ def _options(group: argparse._ActionsContainer) -> None:
         "--kernel",
         choices=("cloud", "generic"),
         default=DEFAULT_KERNEL,
-        help="linux-vm: Debian's kernel for clouds (default), or the generic one, which has netdevsim",
+        help="linux-vm: Debian's kernel for clouds (default), or the generic one",
     )
     group.add_argument(
         "--memory", type=_number("MiB", 256, 1 << 20), metavar="MIB", help="linux-vm: the machine's memory"
