@@ -165,7 +165,7 @@ def join_without_way_back(base: Any) -> type[NetDevDriver]:
     "join-takes-before-it-gives",
     "takes the addresses from the interface before it adds them to the bridge",
     {
-        "FA-14": "a second call does not finish it: IPv4 addresses of br0",
+        "FA-14": "a second call does not finish it: addresses of br0",
     },
 )
 def join_takes_before_it_gives(base: Any) -> type[NetDevDriver]:
@@ -209,7 +209,7 @@ def bridge_there_is_done(base: Any) -> type[NetDevDriver]:
     "takes the addresses away, adds them in the wanted order, and stops where something fails",
     {
         "FA-07": "the host is not as before",
-        "FA-15": "a second call does not finish it: IPv4 addresses of p-a",
+        "FA-15": "a second call does not finish it: addresses of p-a",
     },
 )
 def gateway_without_way_back(base: Any) -> type[NetDevDriver]:
@@ -229,7 +229,7 @@ def gateway_without_way_back(base: Any) -> type[NetDevDriver]:
     "deletes the first address with its whole subnet, and adds the others again if nothing comes in between",
     {
         "FA-08": "the host is not as before",
-        "FA-16": "a second call does not finish it: IPv4 addresses of p-a",
+        "FA-16": "a second call does not finish it: addresses of p-a",
     },
 )
 def delete_without_way_back(base: Any) -> type[NetDevDriver]:

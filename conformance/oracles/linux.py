@@ -11,7 +11,8 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,19 @@ _SYSCTLS = (
     "net/ipv6/conf/*/forwarding",
     "net/ipv6/conf/*/accept_ra",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """Devices, their addresses and all routes at one moment, seen by one look."""
+
+    links: Mapping[str, dict[str, Any]]
+    addresses: Mapping[str, list[dict[str, Any]]]
+    routes: list[dict[str, Any]]
+
+    def cidrs(self, name: str) -> list[str]:
+        """Return a device's addresses with their prefix lengths in the kernel's order, without IPv6 link-local ones."""
+        return [f"{info['local']}/{info['prefixlen']}" for info in self.addresses.get(name, ()) if not _is_own(info)]
 
 
 class Oracle:
@@ -130,35 +144,38 @@ class Oracle:
 
     def routes(self, family: int = 4) -> list[dict[str, Any]]:
         """Return all routes of a family that are not the kernel's own local ones."""
-        listed = _ip(f"-{family}", "route", "show", "table", "all")
-        return [
-            _rest(route)
-            for route in listed
-            if route.get("table") != "local" and not str(route.get("dst", "")).startswith(("fe80:", "ff00:"))
-        ]
+        return _of_people(_ip(f"-{family}", "route", "show", "table", "all"))
 
     def routes_through(self, name: str, family: int = 4) -> list[dict[str, Any]]:
         """Return the routes whose way out, or one of whose ways out, is a device."""
-        return [
-            route
-            for route in self.routes(family)
-            if route.get("dev") == name or any(hop.get("dev") == name for hop in route.get("nexthops", []))
-        ]
+        return through(name, self.routes(family))
+
+    def listing(self) -> Listing:
+        """Return devices, addresses and routes by one look."""
+        links, addressed, routes = _ip_batch("link show", "addr show", "route show table all")
+        return Listing(
+            {link["ifname"]: link for link in links},
+            {link["ifname"]: link.get("addr_info", []) for link in addressed},
+            _of_people(routes),
+        )
 
     def state(self) -> State:
         """Take down everything that a driver could leave behind: links, addresses, routes, rules, settings, locks."""
-        links = {link["ifname"]: _rest(link) for link in _ip("link", "show")}
-        addresses = {
-            link["ifname"]: [_rest(info) for info in link.get("addr_info", []) if not _is_own(info)]
-            for link in _ip("addr", "show")
-        }
+        # Routes are listed of both families at once, rules are not.
+        links, addressed, routes, rules = _ip_batch("link show", "addr show", "route show table all", "rule show")
+        infos = [(link["ifname"], info) for link in addressed for info in link.get("addr_info", [])]
         return State(
             {
-                "link": links,
-                LINK_LOCAL: _link_local(),
-                "addresses": addresses,
-                "route": _keyed(self.routes(4) + self.routes(6)),
-                "rule": _keyed(_ip("-4", "rule", "show") + _ip("-6", "rule", "show")),
+                "link": {link["ifname"]: _rest(link) for link in links},
+                LINK_LOCAL: {f"{name} {info['local']}": "" for name, info in infos if _is_own(info)},
+                "addresses": {
+                    link["ifname"]: [
+                        _rest(info) for name, info in infos if name == link["ifname"] and not _is_own(info)
+                    ]
+                    for link in addressed
+                },
+                "route": _keyed(_of_people(routes)),
+                "rule": _keyed(rules + _ip("-6", "rule", "show")),
                 "setting": _settings(),
                 "file": {str(path): "" for path in sorted(Path("/run").rglob("*")) if not path.is_dir()},
             }
@@ -247,6 +264,15 @@ class Oracle:
             time.sleep(0.01)
 
 
+def through(name: str, routes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the routes whose way out, or one of whose ways out, is a device."""
+    return [
+        route
+        for route in routes
+        if route.get("dev") == name or any(hop.get("dev") == name for hop in route.get("nexthops", []))
+    ]
+
+
 def _is_moving(link: Mapping[str, Any]) -> bool:
     """Whether the kernel has still to bring the operational state in line with the flags."""
     flags = link["flags"]
@@ -277,14 +303,13 @@ def _is_own(info: Mapping[str, Any]) -> bool:
     return info.get("family") == "inet6" and info.get("scope") == "link"
 
 
-def _link_local() -> dict[str, str]:
-    """Return the addresses that the kernel gives by itself, by device and address."""
-    return {
-        f"{link['ifname']} {info['local']}": ""
-        for link in _ip("-6", "addr", "show")
-        for info in link.get("addr_info", [])
-        if _is_own(info)
-    }
+def _of_people(routes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the routes that are not the kernel's own local ones."""
+    return [
+        _rest(route)
+        for route in routes
+        if route.get("table") != "local" and not str(route.get("dst", "")).startswith(("fe80:", "ff00:"))
+    ]
 
 
 def _keyed(entries: list[Any]) -> dict[str, Any]:
@@ -306,12 +331,17 @@ def _text(entry: Mapping[str, Any]) -> str:
 
 
 def _settings() -> dict[str, str]:
-    root = Path("/proc/sys")
-    return {
-        str(path.relative_to(root)): path.read_text().strip()
-        for pattern in _SYSCTLS
-        for path in sorted(root.glob(pattern))
-    }
+    found = {}
+    for pattern in _SYSCTLS:
+        folder, _, name = pattern.partition("/*/")
+        places = (
+            [f"{folder}/{device}/{name}" for device in sorted(os.listdir(f"/proc/sys/{folder}"))] if name else [folder]
+        )
+        for place in places:
+            # A device may be on its way out.
+            with contextlib.suppress(FileNotFoundError), open(f"/proc/sys/{place}") as file:
+                found[place] = file.read().strip()
+    return found
 
 
 def _command_line(pid: str) -> str:
@@ -372,8 +402,18 @@ def _ip(*arguments: str, missing: tuple[str, ...] = ()) -> list[dict[str, Any]]:
     return [entry for entry in json.loads(text or "[]") if entry]
 
 
-def _run(*argv: str, missing: tuple[str, ...] = (), check: bool = True) -> str:
-    done = subprocess.run(argv, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}, timeout=30)
+def _ip_batch(*commands: str) -> Iterator[list[dict[str, Any]]]:
+    """Give what several commands of one ``ip`` say: where starting a program takes long, one is enough."""
+    text = _run("ip", "-j", "-d", "-batch", "-", given="\n".join(commands))
+    for _ in commands:
+        listed, end = json.JSONDecoder().raw_decode(text)
+        text = text[end:].lstrip()
+        yield [entry for entry in listed if entry]
+
+
+def _run(*argv: str, missing: tuple[str, ...] = (), check: bool = True, given: str = "") -> str:
+    environment = {**os.environ, "LC_ALL": "C"}
+    done = subprocess.run(argv, input=given, capture_output=True, text=True, env=environment, timeout=30)
     if done.returncode and check:
         if any(words in done.stderr for words in missing):
             return ""

@@ -16,6 +16,7 @@ from typing import Any
 from conformance import faults
 from conformance.errors import SuiteError
 from conformance.harness import DriverUnderTest, in_child
+from conformance.oracles.linux import through
 from conformance.oracles.state import difference
 from conformance.spec import spec
 from conformance.topology.endpoints import Guest
@@ -117,23 +118,22 @@ def _killed(netdev: DriverUnderTest, scene: Scene, at: int) -> None:
 def facts(net: Sandbox, scene: Scene) -> Facts:
     """Return what a call is to achieve, as an observer sees it, free of what is different every time."""
     found: dict[str, Any] = {}
-    present = net.look.names()
+    listing = net.look.listing()
     for device in scene.devices:
-        found[f"{device} is there"] = device in present
-        if device not in present:
+        link = listing.links.get(device)
+        found[f"{device} is there"] = link is not None
+        if link is None:
             continue
-        link = net.look.need(device)
-        found[f"{device} is up"] = net.look.up(device)
+        found[f"{device} is up"] = "UP" in link["flags"]
         found[f"MTU of {device}"] = link["mtu"]
-        found[f"bridge of {device}"] = net.look.master(device)
-        if net.look.kind(device) != "veth":  # its MAC address is random
+        found[f"bridge of {device}"] = link.get("master")
+        if link.get("linkinfo", {}).get("info_kind") != "veth":  # its MAC address is random
             found[f"MAC address of {device}"] = link["address"]
-        for family in (4, 6):
-            found[f"IPv{family} addresses of {device}"] = net.look.cidrs(device, family)
-            routes = net.look.routes_through(device, family)
-            found[f"IPv{family} routes through {device}"] = [
-                (route["dst"], route.get("gateway"), route.get("metric"), route.get("prefsrc")) for route in routes
-            ]
+        found[f"addresses of {device}"] = listing.cidrs(device)
+        found[f"routes through {device}"] = [
+            (route["dst"], route.get("gateway"), route.get("metric"), route.get("prefsrc"))
+            for route in through(device, listing.routes)
+        ]
     return found
 
 
