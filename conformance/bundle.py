@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions, packages_distributions
+from importlib.util import cache_from_source
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -42,13 +43,28 @@ class Bundle:
         """Return the bundle as a compressed tar file."""
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=3) as archive:
-            for place, path in sorted(self.files.items()):
+            for place, path in sorted({**self.files, **_bytecode(self.files)}.items()):
                 member = tarfile.TarInfo(place)
                 member.size = path.stat().st_size
                 member.mtime = int(path.stat().st_mtime)
                 with path.open("rb") as content:
                     archive.addfile(member, content)
         return buffer.getvalue()
+
+
+def _bytecode(files: Mapping[str, Path]) -> dict[str, Path]:
+    """Return what this Python has compiled of the files already.
+
+    A Python of the same version finds it valid, since files keep their times, and is spared what takes long where the
+    processor is emulated; any other ignores it (PEP 3147).
+    """
+    found = {}
+    for place, path in files.items():
+        if path.suffix == ".py":
+            cached = Path(cache_from_source(str(path)))
+            if cached.is_file():
+                found[cache_from_source(place)] = cached
+    return found
 
 
 @dataclass(slots=True)

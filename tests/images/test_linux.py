@@ -38,7 +38,8 @@ PROGRAMS = [
 def test_a_program_is_there_and_new_enough(host, program, ask, oldest):
     assert host.exists(program), f"{program} is not on PATH"
     said = host.run(ask)
-    found = re.search(r"\d+(\.\d+)*", said.stdout + said.stderr)
+    words = said.stdout + said.stderr
+    found = re.search(r"\d+(\.\d+)+", words) or re.search(r"\d+", words)
     assert found, said
     version = tuple(map(int, found.group().split(".")))
     assert version >= oldest, said
@@ -46,7 +47,7 @@ def test_a_program_is_there_and_new_enough(host, program, ask, oldest):
 
 def test_the_packages_are_those_that_were_recorded(host, image):
     listed = host.check_output("dpkg-query -W -f '${Package} ${Version}\\n'").splitlines()
-    assert dict(line.split() for line in listed) == {name: version for name, (version, _) in image.packages.items()}
+    assert dict(line.split() for line in listed) == dict(image.packages)
 
 
 def test_nothing_of_the_build_is_left(host):
