@@ -54,7 +54,7 @@ FULL = Plan(
     idle_rounds=9,
     idle_calls=200,
     import_rounds=15,
-    suite_rounds=2,
+    suite_rounds=1,
     suite_workers=(1, 4, 2),
 )
 QUICK = Plan(

@@ -128,6 +128,8 @@ def launch(
                 for run in runs:
                     with contextlib.suppress(OSError):
                         run.channel.send(b"i")
+        if plan.keep and all(run.status is not None for run in runs):
+            interrupted = None  # it was how a person lets go of a sandbox that was kept
         for run in runs:
             judge.ended(run.number, time.monotonic() - run.started)
             for words in _objections(run, judge, interrupted is not None):

@@ -22,6 +22,15 @@ LINUX = "refnet.netdev.linux:LinuxNetDevDriver"
 SLOW = ",".join(f"FA-{number:02}" for number in range(1, 9))
 
 
+WRONG = """
+from refnet.netdev.linux import LinuxNetDevDriver
+
+class Driver(LinuxNetDevDriver):
+    def add_bridge_port(self, bridge, port, *, move=False):
+        super().add_bridge_port(bridge, port, move=True)
+"""
+
+
 class Scripted(Environment):
     """An environment in which, whatever is to be started, a shell script runs."""
 
@@ -191,23 +200,17 @@ def test_a_broken_off_run_goes_on_where_it_was(tmp_path, how, status):
     assert "  passed  " not in out
 
 
-def test_a_run_whose_code_has_changed_does_not_go_on(tmp_path):
+def test_a_run_whose_code_has_changed_does_not_go_on(tmp_path, monkeypatch):
     report = tmp_path / "report"
     driver = tmp_path / "mine.py"
     driver.write_text("from refnet.netdev.linux import LinuxNetDevDriver as Driver\n")
-    os.environ["PYTHONPATH"] = str(tmp_path)
-    try:
-        assert run("--netdev", "mine:Driver", "--only", "NM-01", "-n", "0", "--report", report)[0] == 0
-        entries = list(read(report))
-        assert [entry["event"] for entry in entries] == ["plan", "facts", "outcome"]
-        driver.write_text(
-            "from refnet.netdev.linux import LinuxNetDevDriver\nclass Driver(LinuxNetDevDriver):\n    pass\n"
-        )
-        assert run("--netdev", "mine:Driver", "--only", "NM-01", "-n", "0", "--report", report)[0] == 0
-        driver.write_text(driver.read_text() + "# a change\n")
-        status, _, err = run("--resume", report)
-    finally:
-        del os.environ["PYTHONPATH"]
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert run("--netdev", "mine:Driver", "--only", "NM-01", "-n", "0", "--report", report)[0] == 0
+    assert [entry["event"] for entry in read(report)] == ["plan", "facts", "outcome"]
+    driver.write_text("from refnet.netdev.linux import LinuxNetDevDriver\nclass Driver(LinuxNetDevDriver):\n    pass\n")
+    assert run("--netdev", "mine:Driver", "--only", "NM-01", "-n", "0", "--report", report)[0] == 0
+    driver.write_text(driver.read_text() + "# a change\n")
+    status, _, err = run("--resume", report)
     assert status == 2
     assert "the code of the driver has changed since the run was begun: run anew" in err
 
@@ -227,22 +230,30 @@ def test_the_journal_takes_an_unfinished_line_away(tmp_path):
     assert [entry["event"] for entry in read(tmp_path)] == ["plan", "trouble"]
 
 
-def test_only_what_failed_is_run_again(tmp_path):
-    (tmp_path / "wrong.py").write_text(
-        "from refnet.netdev.linux import LinuxNetDevDriver\n"
-        "class Driver(LinuxNetDevDriver):\n"
-        "    def add_bridge_port(self, bridge, port, *, move=False):\n"
-        "        super().add_bridge_port(bridge, port, move=True)\n"
-    )
-    os.environ["PYTHONPATH"] = str(tmp_path)
-    try:
-        first = run("--netdev", "wrong:Driver", "--only", "BR-11,BR-12", "-n", "0", "--report", tmp_path / "report")
-        status, out, _ = run("--only-failed", tmp_path / "report", "-n", "0")
-    finally:
-        del os.environ["PYTHONPATH"]
+def test_only_what_failed_is_run_again(tmp_path, monkeypatch):
+    (tmp_path / "wrong.py").write_text(WRONG)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    first = run("--netdev", "wrong:Driver", "--only", "BR-11,BR-12", "-n", "0", "--report", tmp_path / "report")
+    status, out, _ = run("--only-failed", tmp_path / "report", "-n", "0")
     assert first[0] == status == 1
     assert "[1/1] BR-12  failed" in out
     assert run("--only", "NM-01", "-n", "0", "--report", tmp_path / "report")[0] == 0
     status, _, err = run("--only-failed", tmp_path / "report")
     assert status == 2
     assert "nothing failed there" in err
+
+
+def test_a_sandbox_that_is_kept_is_let_go_of_by_ctrl_c(tmp_path, monkeypatch):
+    (tmp_path / "wrong.py").write_text(WRONG)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    process = start("--netdev", "wrong:Driver", "--only", "BR-12,BR-13", "--keep")
+    for line in process.stderr:
+        if "nsenter --target" in line:
+            break
+    namespace = f"/proc/{line.split('--target ')[1].split()[0]}/ns/net"
+    assert os.path.exists(namespace)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=120)
+    assert process.returncode == 1, out
+    assert "BR-13" not in out
+    wait_until(lambda: not os.path.exists(namespace), "the sandbox is gone")
