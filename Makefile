@@ -45,7 +45,7 @@ test-environments: ## run the tests that need an engine, virtual machines and a 
 	@.ci/with-engine $(PYTHON_IN_VENV) -m pytest -q tests/environments $(ARGS)
 
 images-test: ## see that a container and a VM of images/linux have what the specs ask for
-	@.ci/setup --for environments
+	@.ci/setup --for images
 	@.ci/with-engine $(PYTHON_IN_VENV) -m pytest -q tests/images $(ARGS)
 
 linux-image: ## build the image of images/linux, if it is not there yet, and tell where it is
@@ -58,7 +58,7 @@ lint: setup ## ruff and mypy
 	@.venv/bin/mypy
 
 bench: ## measure against peers and against the floor (root), and write benchmarks/RESULTS.md
-	@.ci/setup --for environments
+	@.ci/setup --for images
 	@.ci/with-engine $(PYTHON_IN_VENV) -m benchmarks $(ARGS)
 
 manifest: setup ## write conformance/manifest.json anew, after a spec has come

@@ -193,12 +193,17 @@ class ProcessChannel(Channel):
     def close(self) -> None:
         """Close the input, give the program time to end, and then kill its session."""
         with self._closing:
-            assert self._process.stdin is not None
-            with contextlib.suppress(OSError):
-                self._process.stdin.close()
-            try:
-                self._process.wait(_GRACE)
-            except subprocess.TimeoutExpired:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
+            end(self._process, _GRACE)
+
+
+def end(process: subprocess.Popen[bytes], grace: float) -> None:
+    """Close a program's input, give it ``grace`` seconds to end by itself, and then kill its session."""
+    assert process.stdin is not None
+    with contextlib.suppress(OSError):
+        process.stdin.close()
+    try:
+        process.wait(grace)
+    except subprocess.TimeoutExpired:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -10,7 +10,6 @@ import errno
 import os
 import selectors
 import shutil
-import signal
 import ssl
 import subprocess
 import tempfile
@@ -22,7 +21,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from conformance.environments import ssh
-from conformance.environments.base import Options
+from conformance.environments.base import Options, end
 from conformance.errors import EnvironmentUnavailable
 
 DEFAULT = "unix:///var/run/docker.sock"
@@ -259,15 +258,7 @@ class _Tunnel:
 
     def close(self) -> None:
         """End ssh, and remove the folder."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError):
-            self._process.stdin.close()
-        try:
-            self._process.wait(_GRACE)
-        except subprocess.TimeoutExpired:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        end(self._process, _GRACE)
         for stream in (self._process.stdout, self._process.stderr):
             if stream is not None:
                 stream.close()
