@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from importlib.machinery import EXTENSION_SUFFIXES
 from importlib.metadata import Distribution, PackageNotFoundError, distribution, distributions, packages_distributions
 from importlib.util import cache_from_source
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -63,7 +63,7 @@ def _bytecode(files: Mapping[str, Path]) -> dict[str, Path]:
         if path.suffix == ".py":
             cached = Path(cache_from_source(str(path)))
             if cached.is_file():
-                found[cache_from_source(place)] = cached
+                found[f"{PurePosixPath(place).parent}/__pycache__/{cached.name}"] = cached
     return found
 
 
@@ -85,6 +85,7 @@ def collect(driver_module: str, imported: Iterable[str]) -> Bundle:
         _add_module(found, package.__name__)
     for name in _SUITE_NEEDS:
         _add_distribution(found, name)
+    found.left_behind.clear()  # the suite works without
     own = driver_module.partition(".")[0]
     for name in _distributions_of(own):
         _add_distribution(found, name)
@@ -108,6 +109,9 @@ def unpack_wheel(wheel: Path, directory: Path) -> None:
             names = archive.namelist()
             if not any(name.endswith(".dist-info/METADATA") for name in names):
                 raise ValueError(f"--wheel {wheel}: that is no wheel: it has no METADATA")
+            own = [name for name in names if name.split("/")[0] in (package.__name__ for package in _OWN)]
+            if own:
+                raise ValueError(f"--wheel {wheel}: it has {own[0]}: a driver's wheel brings neither suite nor library")
             compiled = [name for name in names if name.endswith(tuple(EXTENSION_SUFFIXES))]
             if compiled:
                 raise ValueError(f"--wheel {wheel}: it has compiled modules ({compiled[0]}); expected pure Python")

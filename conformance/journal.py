@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -17,14 +18,17 @@ class Journal:
         """Open it, and take away a line that was not finished.
 
         Raises:
+            ValueError: another run is writing it.
             OSError: it cannot be written.
         """
         path = directory / NAME
-        if path.exists():
-            text = path.read_bytes()
-            with path.open("r+b") as file:
-                file.truncate(text.rfind(b"\n") + 1)
         self._file = path.open("a", encoding="utf-8")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self._file.close()
+            raise ValueError(f"another run is writing to {directory}: wait for it, or name another directory") from None
+        self._file.truncate(path.read_bytes().rfind(b"\n") + 1)
 
     def write(self, event: Mapping[str, Any], number: int) -> None:
         """Write an event. Evidence is in files of its own already."""
@@ -55,6 +59,8 @@ def read(directory: Path) -> Iterator[dict[str, Any]]:
     for line in lines[:-1]:
         try:
             entry = json.loads(line)
-        except ValueError:
+            if not isinstance(entry["event"], str) or not isinstance(entry["run"], int):
+                raise TypeError
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise ValueError(f"{path} is damaged: run anew") from None
         yield entry

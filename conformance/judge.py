@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ class Plan:
     mutants: str = ""
     keep: bool = False
     command: tuple[str, ...] = ()
+    #: What of the command line has to be the same when the run is repeated.
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def pairs(self) -> Mapping[tuple[str, str], str]:
         """Return the pairs of spec and mutant that this run is about, with the words that are promised."""
@@ -66,7 +68,10 @@ class Judge:
         self.outcomes: dict[tuple[str, str | None], Outcome] = {}
         self.runs: dict[int, report.Run] = {}
         self.trouble: list[str] = []
-        self._ids = {one.id for one in self.specs}
+        #: What may be told of: nothing else was asked for.
+        self._expected: set[tuple[str, str | None]] = (
+            set(plan.pairs()) if plan.mutants else {(spec_id, None) for spec_id in plan.selected}
+        )
         self._run_of: dict[str, int] = {}
         self._evidence: dict[str, list[str]] = {}
 
@@ -79,14 +84,14 @@ class Judge:
         try:
             kind = event["event"]
             if kind == "facts":
-                self.runs[number] = report.Run({key: event[key] for key in report.FACTS}, float(event["clock"]))
+                self.runs[number] = report.Run.of(event)
             elif kind == "outcome":
                 self._take_outcome(Outcome.from_plain({k: v for k, v in event.items() if k != "event"}), number)
             elif kind == "trouble":
                 self.trouble.append(str(event["words"]))
             else:
                 raise ValueError(f"unknown kind {kind!r}")
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
+        except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
             raise ValueError(f"that is no event of this suite ({type(error).__name__}: {error})") from None
 
     def log_of(self, number: int) -> Path | None:
@@ -128,6 +133,7 @@ class Judge:
             seed=self.plan.seed,
             command=self.plan.command,
             where=self.plan.where,
+            arguments=self.plan.arguments,
         )
 
     def kill_matrix(self) -> KillMatrix:
@@ -136,8 +142,12 @@ class Judge:
         return KillMatrix(self.plan.pairs(), self.outcomes, sorted(set(self.plan.selected) - claimed))
 
     def _take_outcome(self, outcome: Outcome, number: int) -> None:
-        if outcome.id not in self._ids:
-            raise ValueError(f"{outcome.id!r} is no spec")
+        if outcome.key not in self._expected:
+            raise ValueError(f"{outcome.id!r} against {outcome.mutant!r} was not asked for")
+        if number not in self.runs:
+            raise ValueError(f"{outcome.id} comes before the facts")
+        if outcome.status is Status.NOT_APPLICABLE:
+            raise ValueError(f"{outcome.id} cannot be {outcome.status.value}")
         known = self.outcomes.get(outcome.key)
         if known is None:
             self.outcomes[outcome.key] = outcome
@@ -163,7 +173,7 @@ class Judge:
             self._evidence[outcome.id] = sorted(str(folder / path.name) for path in place.iterdir())
 
     def _selected(self) -> Sequence[str]:
-        if self.plan.keep:
+        if self.plan.keep and any(one.status.rank > Status.PASSED.rank for one in self.outcomes.values()):
             # It stops at the first failure: what was not reached was not meant to be judged.
             heard = {outcome.id for outcome in self.outcomes.values()}
             return [spec_id for spec_id in self.plan.selected if spec_id in heard] or self.plan.selected

@@ -13,6 +13,7 @@ import queue
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,7 @@ from conformance.errors import EnvironmentUnavailable
 from conformance.journal import Journal
 from conformance.judge import Judge, Plan
 from conformance.report.junit import visible
+from conformance.spec import TIME_LIMIT
 
 #: Reads a program of known length from the input and becomes it; the rest of the input is that program's.
 BOOTSTRAP = "import sys; exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
@@ -39,7 +41,10 @@ _FIND_PYTHON = (
 _GRACE = 20.0
 #: Seconds between two looks at whether somebody has gone silent.
 _LOOK = 0.5
+#: Bytes in one event, evidence included: more is no suite's.
+_LONGEST = 64 << 20
 _TAIL = 20
+_LOST = "was lost while specs were running"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,8 @@ class Settings:
     with_evidence: bool = False
     #: Seconds without a sign of life after which an environment counts as hung.
     patience: float = 120.0
+    #: Digests of the packages that judge (``suite``) and are judged (``driver``); what is run has to have the same.
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -64,16 +71,19 @@ class _Run:
     channel: Channel
     started: float
     heard: float
+    #: When it last told of more than being alive.
+    told: float
     status: int | None = None
     refused: str = ""
     has_facts: bool = False
     is_open: bool = True
     gave_up: str = ""
-    said: list[str] = field(default_factory=list)
+    said: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL))
+    sending: queue.Queue[bytes] = field(default_factory=queue.Queue)
 
     @property
     def tail(self) -> str:
-        return "\n".join(self.said[-_TAIL:])
+        return "\n".join(self.said)
 
 
 _Heard = tuple[_Run, int | None, bytes]
@@ -113,21 +123,20 @@ def launch(
         while any(run.is_open for run in runs):
             try:
                 with contextlib.suppress(queue.Empty):
-                    _hear(*heard.get(timeout=_LOOK), judge, journal)
+                    _hear(*heard.get(timeout=_LOOK), judge, journal, settings)
                 for run in runs:
                     if not run.is_open and not run.has_facts and interrupted is None:
                         raise EnvironmentUnavailable(_why_not(run, bundle))
                 now = time.monotonic()
                 if interrupted is not None and now - interrupted > _GRACE:
                     break
-                _lose_patience(runs, settings.patience, now)
+                _lose_patience(runs, plan, settings.patience, now)
             except KeyboardInterrupt:
                 if interrupted is not None:
                     break
                 interrupted = time.monotonic()
                 for run in runs:
-                    with contextlib.suppress(OSError):
-                        run.channel.send(b"i")
+                    run.sending.put(b"i")
         if plan.keep and all(run.status is not None for run in runs):
             interrupted = None  # it was how a person lets go of a sandbox that was kept
         for run in runs:
@@ -149,12 +158,11 @@ def _start(
     find = ["sh", "-c", _FIND_PYTHON, BOOTSTRAP] if environment.is_apart else [sys.executable, "-u", "-c", BOOTSTRAP]
     channel = environment.start(find)
     now = time.monotonic()
-    run = _Run(number, environment, specs, channel, now, now)
+    run = _Run(number, environment, specs, channel, now, now, now)
     program = Path(agent.__file__).read_bytes()
     header = {
         "command": _command(environment, plan, settings, specs),
         "environment": _variables(environment),
-        "directory": None if environment.is_apart else os.getcwd(),
         "bundle": len(archive) if environment.is_apart else 0,
     }
     hello = b"%d\n%s%s\n%s" % (
@@ -164,22 +172,23 @@ def _start(
         archive if environment.is_apart else b"",
     )
     # In a thread of its own: a program that has words to say before it has read all must not wait for us.
-    threading.Thread(target=_send, args=(channel, hello), daemon=True).start()
+    run.sending.put(hello)
+    threading.Thread(target=_send, args=(run,), daemon=True).start()
     return run
 
 
-def _send(channel: Channel, data: bytes) -> None:
+def _send(run: _Run) -> None:
+    """Send what is to be sent, one after the other; whoever is not there any more is noticed by its silence."""
     with contextlib.suppress(OSError, ValueError):
-        channel.send(data)
+        while True:
+            run.channel.send(run.sending.get())
 
 
 def _command(environment: Environment, plan: Plan, settings: Settings, specs: Sequence[str]) -> list[str | None]:
     """Return the command that the agent runs: pytest with the plugin, in throw-away namespaces."""
     workers = "auto" if settings.workers is None else str(settings.workers)
-    # Where the suite is brought along there are no entry points of its own, and other people's plugins are not asked.
-    plugins = (
-        ("xdist.plugin", "pytest_timeout", "conformance.plugin") if environment.is_apart or not _is_installed() else ()
-    )
+    # By name: other people's plugins are not asked, and where the suite is brought along it has no entry points.
+    plugins = ("xdist.plugin", "pytest_timeout", "conformance.plugin")
     return [
         *(None, "-m", "conformance.environments.local"),
         *(None, "-m", "pytest", "--pyargs", "conformance.specs"),
@@ -187,8 +196,8 @@ def _command(environment: Environment, plan: Plan, settings: Settings, specs: Se
         *("-p", "no:cacheprovider", "-p", "no:terminal"),
         *(word for plugin in plugins for word in ("-p", plugin)),
         *("-n", "0" if plan.keep else workers, "--max-worker-restart", "0", "--maxfail", "1" if plan.keep else "0"),
-        *("--conformance-only", ",".join(specs), "--conformance-seed", plan.seed),
-        *("--conformance-journal", "{journal}", "--netdev", settings.netdev),
+        *(f"--conformance-only={','.join(specs)}", f"--conformance-seed={plan.seed}", f"--netdev={settings.netdev}"),
+        *("--conformance-journal", "{journal}"),
         *(["--conformance-evidence"] if settings.with_evidence else []),
         *(["--conformance-keep", "--conformance-shell", environment.shell()] if plan.keep else []),
         *(["--conformance-mutants", plan.mutants] if plan.mutants else []),
@@ -196,17 +205,12 @@ def _command(environment: Environment, plan: Plan, settings: Settings, specs: Se
 
 
 def _variables(environment: Environment) -> dict[str, str]:
-    # Options for other people's tests (such as --setup-only) must not decide what is run here.
-    common = {"PYTEST_ADDOPTS": ""}
+    # Options for other people's tests (such as --setup-only) must not decide what is run here, nor must their plugins,
+    # nor whatever lies in the current directory.
+    common = {"PYTEST_ADDOPTS": "", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONSAFEPATH": "1"}
     if environment.is_apart:
-        return {**common, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": ""}
-    return {**common, "PYTHONPATH": os.pathsep.join(path or os.getcwd() for path in sys.path)}
-
-
-def _is_installed() -> bool:
-    from importlib.metadata import entry_points
-
-    return any(point.value == "conformance.plugin" for point in entry_points(group="pytest11"))
+        return {**common, "PYTEST_PLUGINS": ""}
+    return {**common, "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path)}
 
 
 # -- listening --------------------------------------------------------------------------------------------
@@ -214,43 +218,62 @@ def _is_installed() -> bool:
 
 def _listen(run: _Run, heard: queue.Queue[_Heard]) -> None:
     """Pass on, from a thread of its own, what a channel gives: whole lines of its output, and pieces of its errors."""
-    rest = b""
+    rest = bytearray()
     with contextlib.suppress(OSError, ValueError):
         for stream, data in run.channel.receive():
-            if stream == STDOUT:
-                *lines, rest = (rest + data).split(b"\n")
-                for line in lines:
-                    heard.put((run, stream, line))
-            else:
+            if stream != STDOUT:
                 heard.put((run, stream, data))
+                continue
+            *lines, last = data.split(b"\n")
+            for line in lines:
+                heard.put((run, stream, bytes(rest + line)))
+                rest.clear()
+            rest += last
+            if len(rest) > _LONGEST:
+                heard.put((run, STDOUT, b"a line without an end"))
+                break
     heard.put((run, None, b""))
 
 
-def _hear(run: _Run, stream: int | None, data: bytes, judge: Judge, journal: Journal | None) -> None:
+def _hear(
+    run: _Run, stream: int | None, data: bytes, judge: Judge, journal: Journal | None, settings: Settings
+) -> None:
     run.heard = time.monotonic()
     if stream is None:
         run.is_open = False
-    elif stream == STDOUT:
-        try:
-            _take(run, json.loads(data), judge, journal)
-        except (ValueError, KeyError, TypeError) as error:
-            _tell_trouble(f"it sent what is no event: {visible(str(error))}", run, judge, journal)
-    else:
+    elif stream != STDOUT or not (run.has_facts or data.startswith(b"{")):
+        # Before the first event that is what a login shell prints.
         text = visible(data.decode(errors="replace").replace("\r\n", "\n"))
-        run.said += text.splitlines()
+        run.said.extend(text.splitlines())
         if run.has_facts:
             print(text, end="", file=sys.stderr, flush=True)
+    else:
+        try:
+            _take(run, _visible(json.loads(data)), judge, journal, settings)
+        # Whatever it was, it is to end as trouble: the other end may be anybody's.
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+            _tell_trouble(f"it sent what is no event: {visible(str(error))[:500]}", run, judge, journal)
 
 
-def _take(run: _Run, event: Any, judge: Judge, journal: Journal | None) -> None:
+def _visible(value: Any) -> Any:
+    """Take from texts what a terminal would obey; evidence is in letters and digits anyway."""
+    if isinstance(value, dict):
+        return {key: inner if key == "evidence" else _visible(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_visible(inner) for inner in value]
+    return visible(value) if isinstance(value, str) else value
+
+
+def _take(run: _Run, event: Any, judge: Judge, journal: Journal | None, settings: Settings) -> None:
     kind = event.get("event") if isinstance(event, dict) else None
     if kind == "alive":
         return
+    run.told = time.monotonic()
     if kind == "end":
         run.status = int(event["status"])
         return
     if kind == "refused":
-        run.refused = visible(str(event["words"]))
+        run.refused = str(event["words"])
         return
     if kind == "facts":
         # Inside it is always "local"; what it is called is known out here.
@@ -259,18 +282,35 @@ def _take(run: _Run, event: Any, judge: Judge, journal: Journal | None) -> None:
             "name": run.environment.name,
             "details": dict(run.environment.details()),
         }
-        run.has_facts = True
-        sys.stderr.write("".join(f"{line}\n" for line in run.said))
     judge.take(event, run.number)
     if journal:
         journal.write(event, run.number)
+    if kind == "facts":
+        run.has_facts = True
+        sys.stderr.write("".join(f"{line}\n" for line in run.said))
+        for what, digest in settings.digests.items():
+            if event[what]["digest"] != digest:
+                raise ValueError(f"the {what} that runs there is not the one that was asked for here")
 
 
-def _lose_patience(runs: Sequence[_Run], patience: float, now: float) -> None:
+def _lose_patience(runs: Sequence[_Run], plan: Plan, patience: float, now: float) -> None:
     for run in runs:
-        if run.is_open and not run.gave_up and now - run.heard > patience:
+        if not run.is_open:
+            continue
+        if now - run.heard > patience:
             run.gave_up = f"no sign of life for {patience:g} s: taken for hung, and ended (--patience N waits longer)"
-            run.channel.close()
+        elif not plan.keep and now - run.told > TIME_LIMIT + patience:
+            run.gave_up = f"nothing was told for {now - run.told:.0f} s, and a spec may take {TIME_LIMIT} s: ended"
+        else:
+            continue
+        run.channel.close()
+        # What it has started may hold on to the channel: nobody waits for that.
+        run.is_open = False
+
+
+def is_breaking_off(words: str) -> bool:
+    """Whether trouble only means that a run was broken off: what it told before stands."""
+    return words == INTERRUPTED or _LOST in words.partition(":")[0]
 
 
 # -- at the end -------------------------------------------------------------------------------------------
@@ -283,7 +323,7 @@ def _objections(run: _Run, judge: Judge, is_interrupted: bool) -> Iterator[str]:
         return
     if run.status is None:
         why = [run.gave_up, run.refused, run.environment.last_words(), run.tail]
-        yield f"{name} was lost while specs were running: " + ("\n".join(filter(None, why)) or "nobody knows why")
+        yield f"{name} {_LOST}: " + ("\n".join(filter(None, why)) or "nobody knows why")
     elif is_interrupted:
         return
     elif run.status not in (0, 1):

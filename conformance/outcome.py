@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -67,6 +68,18 @@ class Outcome:
 
     @classmethod
     def from_plain(cls, entry: dict[str, Any]) -> Outcome:
-        """Return the outcome that :meth:`plain` was made of."""
-        evidence = {name: base64.b64decode(data) for name, data in entry["evidence"].items()}
-        return cls(**{**entry, "status": Status(entry["status"]), "evidence": evidence})
+        """Return the outcome that :meth:`plain` was made of.
+
+        Raises:
+            ValueError: it was made of something else; what comes from elsewhere may be anything.
+        """
+        try:
+            texts = [entry["id"], entry["message"], entry["worker"], entry["traceback"], *entry["calls"]]
+            texts += [entry["mutant"]] if entry["mutant"] is not None else []
+            numbers = [float(entry["started"]), float(entry["seconds"])]
+            if not all(isinstance(text, str) for text in texts) or not all(map(math.isfinite, numbers)):
+                raise ValueError("a field is of another type")
+            evidence = {name: base64.b64decode(data) for name, data in entry["evidence"].items()}
+            return cls(**{**entry, "status": Status(entry["status"]), "evidence": evidence})
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from None

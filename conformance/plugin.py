@@ -22,8 +22,6 @@ from conformance.verdict import ExitStatus
 from refnet.errors import RefnetError
 
 _SPECS = Path(conformance.specs.__file__).parent
-#: Seconds that one spec may take before it is stopped and counts as failed.
-_SPEC_LIMIT = 180
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -83,7 +81,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Imported late: a pytest that is not about the specs shall not pay for them.
     from conformance.runner import Runner
 
-    config.option.timeout = getattr(config.option, "timeout", None) or _SPEC_LIMIT
+    config.option.timeout = getattr(config.option, "timeout", None) or specs.TIME_LIMIT
     config.option.conformance_evidence |= bool(config.option.conformance_report)
     is_worker = hasattr(config, "workerinput")
     is_controller = not is_worker and bool(getattr(config.option, "numprocesses", None))

@@ -231,9 +231,10 @@ class Runner:
             f"(leave out --user if the suite runs as root), and end it here with Ctrl-C."
         )
         capturing = self.config.pluginmanager.getplugin("capturemanager")
-        with capturing.global_and_fixture_disabled() if capturing else contextlib.nullcontext():
+        shown = capturing.global_and_fixture_disabled() if capturing else contextlib.nullcontext()
+        # As soon as it is said how to let go, somebody may.
+        with shown, contextlib.suppress(KeyboardInterrupt):
             print(words, file=sys.stderr, flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
             while True:
                 time.sleep(3600)
 

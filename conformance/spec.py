@@ -24,6 +24,8 @@ from refnet.netdev.driver import Capability
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 LEVELS = ("core", "full")
+#: Seconds that one spec may take before it is stopped and counts as failed.
+TIME_LIMIT = 180
 _MANIFEST = Path(__file__).with_name("manifest.json")
 
 

@@ -89,7 +89,7 @@ def test_what_the_driver_imported_is_brought_along_installed_or_not(tmp_path, mo
 
 
 def test_it_is_small(outsiders):
-    assert len(outsiders[0].archive()) < 5_000_000
+    assert len(outsiders[0].archive()) < 10_000_000
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import uuid
 
 import pytest
 from waiting import processes, wait_until
@@ -61,10 +62,14 @@ def scripted(script):
 FACTS = {
     "event": "facts",
     "clock": 1.0,
-    "suite": {"version": "1", "digest": ""},
-    "driver": {"class": "a:B", "version": "1", "digest": "", "known_deviations": {}},
+    "suite": {"version": "1", "digest": "s"},
+    "driver": {"class": "a:B", "version": "1", "digest": "d", "known_deviations": {}},
     "capabilities": {},
-    "environment": {"name": "local", "system": "Linux", "kernel": "1", "user": "root"},
+    "environment": {
+        **dict.fromkeys(("name", "system", "kernel", "machine", "distribution", "python", "user"), "x"),
+        "tools": {},
+        "details": {},
+    },
 }
 PASSED = {
     "event": "outcome",
@@ -110,7 +115,14 @@ def test_a_refusal_is_passed_on():
         (says(FACTS, PASSED, {"event": "end", "status": 0}, then="echo rubbish"), "no event"),
         (says(FACTS, PASSED, {"event": "party"}, {"event": "end", "status": 0}), "no event of this suite"),
         (says(FACTS, PASSED, ["end"], {"event": "end", "status": 0}), "no event"),
-        (says(FACTS, {**PASSED, "id": "../BR-01"}, PASSED, {"event": "end", "status": 0}), "'../BR-01' is no spec"),
+        (says(FACTS, {**PASSED, "id": "../BR-01"}, PASSED, {"event": "end", "status": 0}), "was not asked for"),
+        (says(FACTS, {**PASSED, "mutant": "m"}, PASSED, {"event": "end", "status": 0}), "was not asked for"),
+        (says(FACTS, {**PASSED, "status": "not-applicable"}, PASSED, {"event": "end", "status": 0}), "cannot be"),
+        (says(FACTS, {**PASSED, "started": "x"}, PASSED, {"event": "end", "status": 0}), "no event of this suite"),
+        (says(FACTS, {**PASSED, "message": 5}, PASSED, {"event": "end", "status": 0}), "no event of this suite"),
+        (says(FACTS, PASSED, {"event": "end", "status": 0}, then="printf '%0200000d\\n' 0 | tr 0 '['"), "no event"),
+        (says(FACTS, PASSED, {"event": "end", "status": float("inf")}), "no event"),
+        (says({**FACTS, "driver": "x"}, FACTS, PASSED, {"event": "end", "status": 0}), "no event of this suite"),
         (says(FACTS, {"event": "outcome", "id": "BR-01"}, {"event": "end", "status": 0}), "no event of this suite"),
         (says(FACTS, PASSED, {"event": "end"}), "no event"),
     ],
@@ -121,6 +133,30 @@ def test_what_does_not_hold_together_is_no_verdict(script, words):
     assert words in "\n".join(judge.trouble)
 
 
+def test_what_a_login_shell_prints_is_no_event():
+    assert launch("echo Welcome; " + says(FACTS, PASSED, {"event": "end", "status": 0})).finish() == 0
+
+
+def test_what_a_terminal_would_obey_is_not_passed_on():
+    judge = launch(says(FACTS, {**PASSED, "status": "failed", "message": "\x1b[2Jgone"}, {"event": "end", "status": 1}))
+    assert judge.outcomes["BR-01", None].message == r"\x1b[2Jgone"
+
+
+def test_other_code_than_was_asked_for_is_no_verdict():
+    judge = Judge(Plan(("BR-01",)))
+    settings = launcher.Settings(LINUX, digests={"suite": "s", "driver": "another"})
+    launcher.launch([scripted(says(FACTS, PASSED, {"event": "end", "status": 0}))], judge.plan, settings, judge)
+    assert judge.finish() == 4
+    assert "the driver that runs there is not the one that was asked for" in judge.trouble[0]
+
+
+def test_a_run_that_kept_nothing_back_is_not_conformant_for_that():
+    judge = Judge(Plan(("BR-01", "BR-04"), keep=True))
+    judge.take(FACTS)
+    judge.take(PASSED)
+    assert judge.finish() == 4
+
+
 def test_silence_is_not_waited_for_for_ever():
     judge = launch(says(FACTS, then="exec sleep 600 </dev/null"), patience=1)
     assert "no sign of life for 1 s" in judge.trouble[0]
@@ -129,8 +165,11 @@ def test_silence_is_not_waited_for_for_ever():
 
 def test_evidence_cannot_be_written_elsewhere(tmp_path):
     judge = Judge(Plan(("BR-01",)), directory=tmp_path / "report")
+    hostile = {**PASSED, "mutant": "x/../../../escaped", "evidence": {"a": ""}}
     evidence = {"../../escaped": "", "/etc/escaped": "", ".hidden": "", "links.txt": "aGVsbG8="}
     judge.take(FACTS)
+    with pytest.raises(ValueError, match="was not asked for"):
+        judge.take(hostile)
     judge.take({**PASSED, "status": "failed", "evidence": evidence})
     files = [path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()]
     assert files == ["report/evidence/BR-01/links.txt"]
@@ -174,12 +213,13 @@ def run(*arguments):
 
 
 def broken_off(directory, how=signal.SIGKILL):
-    process = start("--only", SLOW, "-n", "1", "--report", directory)
+    mark = uuid.uuid4().hex
+    process = start("--only", SLOW, "-n", "1", "--report", directory, "--seed", mark)
     journal = directory / "journal.jsonl"
     wait_until(lambda: journal.exists() and '"event": "outcome"' in journal.read_text(), "a spec is done", 120)
     process.send_signal(how)
     process.communicate(timeout=120)
-    wait_until(lambda: not processes(SLOW.split(",")[-1]), "what it had started is gone")
+    wait_until(lambda: not processes(mark), "what it had started is gone")
     return process.returncode
 
 
@@ -213,6 +253,41 @@ def test_a_run_whose_code_has_changed_does_not_go_on(tmp_path, monkeypatch):
     status, _, err = run("--resume", report)
     assert status == 2
     assert "the code of the driver has changed since the run was begun: run anew" in err
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "",
+        "[]",
+        '{"event": "plan", "run": 0}',
+        '{"event": "plan", "run": 0, "selected": ["BR-01"], "arguments": [], "digests": {}, "command": []}',
+        '{"run": 0}',
+        '{"event": "plan", "run": "a"}',
+        "[" * 100000,
+    ],
+)
+def test_a_journal_that_says_nothing_is_not_gone_on_with(tmp_path, lines):
+    (tmp_path / "journal.jsonl").write_text(lines + "\n" * bool(lines))
+    status, _, err = run("--resume", tmp_path)
+    assert status == 2
+    assert "run anew" in err
+
+
+def test_a_run_in_doubt_is_judged_again(tmp_path):
+    assert run("--only", "BR-01,NM-01", "-n", "0", "--report", tmp_path)[0] == 0
+    with (tmp_path / "journal.jsonl").open("a") as journal:
+        journal.write('{"event": "trouble", "words": "local: the suite ended with status 1", "run": 0}\n')
+    status, out, err = run("--resume", tmp_path)
+    assert status == 0, out + err
+    assert out.count("  passed  ") == 2
+
+
+def test_only_one_run_writes_a_journal(tmp_path):
+    journal = Journal(tmp_path)
+    with pytest.raises(ValueError, match="another run is writing"):
+        Journal(tmp_path)
+    journal.close()
 
 
 def test_a_damaged_journal_is_not_gone_on_with(tmp_path):

@@ -192,6 +192,11 @@ def test_a_driver_comes_from_a_wheel(server, tmp_path):
     assert {entry["id"]: entry["status"] for entry in report["specs"]} == {"BR-01": "passed", "BR-12": "failed"}
     assert report["driver"]["version"] == "1.2"
 
+    # The driver that is judged has to be the wheel's.
+    status, out, err = run(server, "--wheel", wheel, "--only", "BR-01", "-n", "0")
+    assert (status, out) == (2, "")
+    assert "is not from it: name one that is with --netdev" in err
+
 
 def test_a_driver_that_cannot_be_imported_there_is_one_clear_error(server, tmp_path):
     (tmp_path / "needy.py").write_text(
@@ -320,6 +325,7 @@ def test_a_host_without_python_is_told():
         "ssh://",
         "ssh://-oProxyCommand=reboot",
         "ssh://-l@host",
+        "ssh://[::1",
         "ssh://host:0",
         "ssh://host:99999",
         "ssh://host:name",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
 from conformance.cli import parser
@@ -33,3 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return complain(str(error), ExitStatus.USAGE)
     except KeyboardInterrupt:
         return int(ExitStatus.INTERRUPTED)
+    # A defect of the suite's own. Python's status for it would be 1, which means something else here.
+    except Exception:
+        traceback.print_exc()
+        return complain("the suite itself failed: please report the above", ExitStatus.SUITE_FAILED)

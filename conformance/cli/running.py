@@ -35,6 +35,11 @@ class _Driver:
         """What tells this code from another state of it."""
         return {"driver": digest.of_package(self.module), "suite": digest.of_package("conformance")}
 
+    @property
+    def library(self) -> str:
+        """The digest of refnet, which drivers of others use as well."""
+        return digest.of_package("refnet")
+
 
 def run(arguments: argparse.Namespace) -> int:
     """Run specs against a driver."""
@@ -46,16 +51,19 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.only and not only:
         raise ValueError(f"--only {arguments.only!r} names no spec")
     selected = specs.select(specs.manifest(), only=only, level=arguments.level)
+    chosen = environments.choose(arguments.env, options(arguments))
     with _driver(arguments) as driver:
         plan = _plan(arguments, tuple(one.id for one in selected))
-        return _launch(arguments, plan, driver, _directory(arguments.report, "report.json"))
+        return _launch(arguments, chosen, plan, driver, _directory(arguments.report))
 
 
 def run_mutants(arguments: argparse.Namespace) -> int:
     """Run specs against wrong drivers."""
     known = mutants.all_mutants()
-    chosen = _ids(arguments.only)
-    unknown = sorted(set(chosen) - {one.name for one in known})
+    wanted = _ids(arguments.only)
+    if arguments.only and not wanted:
+        raise ValueError(f"--only {arguments.only!r} names no mutant")
+    unknown = sorted(set(wanted) - {one.name for one in known})
     if unknown:
         raise ValueError(f"no such mutant: {', '.join(unknown)} ('refnet-conformance mutants --list' lists them)")
     if arguments.list:
@@ -67,13 +75,20 @@ def run_mutants(arguments: argparse.Namespace) -> int:
                 print(f"{one.name:<34} {one.wrong}\n{'':<34} caught by {' '.join(sorted(one.kills))}")
         return int(ExitStatus.CONFORMANT)
     selected = tuple(one.id for one in specs.manifest())
+    chosen = environments.choose(arguments.env, options(arguments))
     with _driver(arguments) as driver:
-        plan = _plan(arguments, selected, mutants=",".join(chosen) or "all")
-        return _launch(arguments, plan, driver, _directory(arguments.report, "mutants.json"))
+        plan = _plan(arguments, selected, mutants=",".join(wanted) or "all")
+        return _launch(arguments, chosen, plan, driver, _directory(arguments.report))
 
 
 def options(arguments: argparse.Namespace) -> Options:
-    """Return what was said about environments."""
+    """Return what was said about environments.
+
+    Raises:
+        ValueError: an option is empty.
+    """
+    if arguments.ssh_key == "":
+        raise ValueError("--ssh-key is empty: name a file, or leave it out")
     return Options(
         destination=getattr(arguments, "env", ""),
         docker_hosts=tuple(arguments.docker_host),
@@ -90,12 +105,12 @@ def options(arguments: argparse.Namespace) -> Options:
 
 def _launch(
     arguments: argparse.Namespace,
+    chosen: Sequence[Environment],
     plan: Plan,
     driver: _Driver,
     directory: Path | None,
     earlier: Sequence[dict[str, Any]] = (),
 ) -> int:
-    chosen = environments.choose(arguments.env, options(arguments))
     judge = Judge(plan, directory=directory)
     left, first = _replay(judge, earlier)
     if not arguments.json:
@@ -107,21 +122,26 @@ def _launch(
             kept = journal.Journal(directory)
             stack.callback(kept.close)
             if not earlier:
-                kept.write(_header(arguments, plan, driver), 0)
+                kept.write(_header(plan, driver), 0)
         if left is None or left:
             for number, environment in enumerate(chosen, first):
                 environment.log_to = judge.log_of(number)
-            settings = launcher.Settings(driver.path, arguments.workers, directory is not None, arguments.patience)
-            launcher.launch(
-                chosen,
-                plan,
-                settings,
-                judge,
-                bundle=_bundle(chosen, driver),
-                journal=kept,
-                specs=left or plan.selected,
-                first=first,
+            settings = launcher.Settings(
+                driver.path, arguments.workers, directory is not None, arguments.patience, driver.digests
             )
+            try:
+                launcher.launch(
+                    chosen,
+                    plan,
+                    settings,
+                    judge,
+                    bundle=_bundle(chosen, driver),
+                    journal=kept,
+                    specs=left or plan.selected,
+                    first=first,
+                )
+            except OSError as error:
+                judge.trouble.append(f"the report cannot be kept: {error}")
     if not judge.runs:
         return int(ExitStatus.INTERRUPTED)
     status = judge.finish()
@@ -161,6 +181,7 @@ def _plan(arguments: argparse.Namespace, selected: tuple[str, ...], **more: Any)
         where=tuple(where),
         keep=arguments.keep,
         command=arguments.command_line,
+        arguments={name: getattr(arguments, name) for name in _SAVED},
         **more,
     )
 
@@ -170,6 +191,8 @@ def _driver(arguments: argparse.Namespace) -> Iterator[_Driver]:
     """Import the driver under test, from a wheel if one is given."""
     if arguments.netdev == "":
         raise ValueError("--netdev is empty: name a driver, or leave it out for the platform's")
+    if arguments.wheel == "":
+        raise ValueError("--wheel is empty: name a file, or leave it out")
     with contextlib.ExitStack() as stack:
         if arguments.wheel:
             unpacked = stack.enter_context(tempfile.TemporaryDirectory(prefix="refnet-conformance-wheel-"))
@@ -178,6 +201,12 @@ def _driver(arguments: argparse.Namespace) -> Iterator[_Driver]:
             stack.callback(sys.path.remove, unpacked)
         before = _top_level()
         loaded = runner.load_driver(arguments.netdev)
+        origin = getattr(sys.modules[loaded.__module__], "__file__", None) or "/"
+        if arguments.wheel and not Path(origin).resolve().is_relative_to(Path(unpacked).resolve()):
+            raise ValueError(
+                f"--wheel {arguments.wheel}: the driver {loaded.__module__}:{loaded.__qualname__} is not from it: "
+                "name one that is with --netdev"
+            )
         yield _Driver(f"{loaded.__module__}:{loaded.__qualname__}", loaded.__module__, _top_level() - before)
 
 
@@ -185,7 +214,11 @@ def _top_level() -> frozenset[str]:
     return frozenset(name for name in sys.modules if "." not in name)
 
 
-def _directory(option: str | None, expects: str) -> Path | None:
+#: What a report's directory has, beside evidence and logs.
+_FILES = ("report.json", "report.html", "junit.xml", "badge.svg", "mutants.json", journal.NAME)
+
+
+def _directory(option: str | None) -> Path | None:
     """See, before anything is run, that a report can be written, and take an earlier one away.
 
     Raises:
@@ -196,10 +229,11 @@ def _directory(option: str | None, expects: str) -> Path | None:
     directory = Path(option).absolute()
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name in (expects, journal.NAME):
-            (directory / name).unlink(missing_ok=True)
-        for log in directory.glob("console-*.log"):
-            log.unlink()
+        is_ours = any((directory / name).exists() for name in _FILES)
+        if not is_ours and (directory / "evidence").exists():
+            raise ValueError(f"{directory} has a folder 'evidence' and no report: name another directory with --report")
+        for path in [*(directory / name for name in _FILES), *(directory.glob("console-*.log") if is_ours else ())]:
+            path.unlink(missing_ok=True)
         shutil.rmtree(directory / "evidence", ignore_errors=True)
         with tempfile.TemporaryFile(dir=directory):
             pass
@@ -210,51 +244,77 @@ def _directory(option: str | None, expects: str) -> Path | None:
 
 # -- again ------------------------------------------------------------------------------------------------
 
-#: What of the command line a resumed run takes from the one that was broken off.
-_SAVED = ("env", "docker_host", "privileged", "ssh_key", "kernel", "memory", "wheel", "netdev", "seed")
+#: What of the command line belongs to a run that is gone on with or repeated, with its defaults.
+_SAVED: dict[str, Any] = {
+    "env": "local",
+    "docker_host": [],
+    "privileged": False,
+    "ssh_key": None,
+    "kernel": DEFAULT_KERNEL,
+    "memory": None,
+    "wheel": None,
+    "netdev": None,
+    "seed": "0",
+}
 
 
-def _header(arguments: argparse.Namespace, plan: Plan, driver: _Driver) -> dict[str, Any]:
+def _header(plan: Plan, driver: _Driver) -> dict[str, Any]:
     return {
         "event": "plan",
         "manifest": specs.manifest_hash(specs.manifest()),
-        "digests": driver.digests,
+        "digests": {**driver.digests, "library": driver.library},
         "selected": list(plan.selected),
         "command": list(plan.command),
-        "arguments": {name: getattr(arguments, name) for name in _SAVED},
+        "arguments": dict(plan.arguments),
     }
 
 
 def _resume(arguments: argparse.Namespace) -> int:
     """Go on where a run was broken off: what was heard stands, if the code is still the same."""
-    if arguments.only or arguments.only_failed or arguments.report or arguments.keep:
-        raise ValueError("--resume goes on with a run as it was begun: it cannot be combined with another selection")
+    given = [name for name, default in _SAVED.items() if getattr(arguments, name) != default]
+    if arguments.only or arguments.only_failed or arguments.report or arguments.keep or given:
+        raise ValueError(
+            "--resume goes on with a run as it was begun: it cannot be combined with what says where or what"
+        )
     directory = Path(arguments.resume).absolute()
     entries = list(journal.read(directory))
-    if not entries or entries[0].get("event") != "plan":
-        raise ValueError(f"{directory} has no journal that says what was to be run: run anew")
-    header = entries[0]
-    for name, value in header["arguments"].items():
-        setattr(arguments, name, value)
+    try:
+        header = entries[0]
+        selected = tuple(one.id for one in specs.select(specs.manifest(), only=header["selected"]))
+        for name in _SAVED:
+            setattr(arguments, name, header["arguments"][name])
+        arguments.command_line = tuple(map(str, header["command"]))
+        known = dict(header["digests"])
+        chosen = environments.choose(arguments.env, options(arguments))
+        if header["event"] != "plan" or not header["selected"]:
+            raise KeyError("selected")
+    except (IndexError, KeyError, TypeError, AttributeError):
+        raise ValueError(f"the journal in {directory} does not say what was to be run: run anew") from None
     with _driver(arguments) as driver:
         if header["manifest"] != specs.manifest_hash(specs.manifest()):
             raise ValueError("the specs are not those that the run was begun with: run anew")
-        changed = [name for name, known in header["digests"].items() if known != driver.digests[name]]
+        now = {**driver.digests, "library": driver.library}
+        changed = [name for name in now if known.get(name) != now[name]]
         if changed:
             raise ValueError(f"the code of the {changed[0]} has changed since the run was begun: run anew")
-        arguments.command_line = tuple(header["command"])
-        return _launch(arguments, _plan(arguments, tuple(header["selected"])), driver, directory, entries[1:])
+        return _launch(arguments, chosen, _plan(arguments, selected), driver, directory, entries[1:])
 
 
 def _replay(judge: Judge, earlier: Sequence[dict[str, Any]]) -> tuple[list[str] | None, int]:
     """Tell the judge what was heard before, and return which specs are left, and the number for the next run.
 
-    What ended as an error is judged again, and what was trouble then is no trouble now.
+    What ended as an error is judged again. So is all of a run that had other trouble than to be broken off.
     """
     if not earlier:
         return None, 0
+    doubtful = {
+        entry["run"]
+        for entry in earlier
+        if entry["event"] == "trouble" and not launcher.is_breaking_off(entry["words"])
+    }
     for entry in earlier:
-        if entry["event"] == "facts" or (entry["event"] == "outcome" and entry["status"] != "error"):
+        told = entry["event"] == "facts" or (entry["event"] == "outcome" and entry["status"] != "error")
+        if told and entry["run"] not in doubtful:
             judge.take({key: value for key, value in entry.items() if key != "run"}, entry["run"])
     heard = {outcome.id for outcome in judge.outcomes.values()}
     left = [spec_id for spec_id in judge.plan.selected if spec_id not in heard]
@@ -269,14 +329,16 @@ def _take_failed(arguments: argparse.Namespace) -> None:
     try:
         report = json.loads(path.read_text())
         failed = [one["id"] for one in report["specs"] if one["status"] in ("failed", "error", "known-deviation")]
-        arguments.netdev = arguments.netdev or report["driver"]["class"]
+        for name, default in _SAVED.items():
+            if getattr(arguments, name) == default:
+                setattr(arguments, name, report["arguments"][name])
+        arguments.only = ",".join(failed)
     except OSError as error:
         raise ValueError(f"--only-failed {arguments.only_failed}: {path} cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise ValueError(f"--only-failed {arguments.only_failed}: {path} is no report of a run") from None
     if not failed:
         raise ValueError(f"--only-failed {arguments.only_failed}: nothing failed there")
-    arguments.only = ",".join(failed)
 
 
 def _ids(text: str) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 It needs nothing but the standard library of Python 3.10, and arrives through its own standard input
 (:data:`conformance.launcher.BOOTSTRAP`), followed by
 
-* a line of JSON: ``command`` (None in it: this Python), its ``environment`` and ``directory``, the ``bundle``'s size;
+* a line of JSON: ``command`` (None in it: this Python), its ``environment``, and the ``bundle``'s size;
 * the bundle, a tar file of Python packages, which is unpacked into a temporary directory and put on ``PYTHONPATH``;
 * from then on single bytes: ``i`` is Ctrl-C for the command. The end of the input means that the launcher is gone.
 
@@ -16,6 +16,7 @@ a killed agent has left is removed by the next one.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import fcntl
 import glob
 import json
@@ -27,6 +28,7 @@ import sys
 import tarfile
 import tempfile
 import threading
+import zlib
 from typing import Any, NoReturn
 
 PREFIX = "refnet-conformance-agent-"
@@ -67,8 +69,9 @@ class Agent:
             stderr=2,
             pass_fds=[writing],
             env=environment,
-            cwd=header["directory"] or self.directory,
+            cwd=self.directory,
             start_new_session=True,
+            preexec_fn=die_with_parent,
         )
         os.close(writing)
         threading.Thread(target=self.obey, daemon=True).start()
@@ -117,7 +120,7 @@ def main() -> None:
         signal.signal(number, lambda *_: agent.leave(1))
     try:
         status = agent.run(header)
-    except OSError as error:
+    except (OSError, EOFError, ValueError, zlib.error, tarfile.TarError) as error:
         tell({"event": "refused", "words": str(error)})
         agent.leave(1)
     tell({"event": "end", "status": status})
@@ -157,6 +160,12 @@ def unpack(size: int, target: str) -> None:
                 with open(path, "wb") as written:
                     shutil.copyfileobj(content, written)
                 os.utime(path, (member.mtime, member.mtime))
+
+
+def die_with_parent() -> None:
+    """Have the kernel kill this process when the agent is killed, where the kernel can: prctl(2), PR_SET_PDEATHSIG."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL, 0, 0, 0)
 
 
 def live() -> None:

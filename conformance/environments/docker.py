@@ -114,19 +114,19 @@ class Docker(Environment):
                 _sweep(engine)
                 about = engine.api.info()
             self._image = self._bring_image(engine)
+            options = about.get("SecurityOptions") or ()
+            self._security = {option.partition(",")[0].removeprefix("name=") for option in options}
+            version, api = engine.version.get("Version", "unknown"), engine.api.api_version
+            self._details = {
+                "engine": f"Docker {version}, API {api}, on {about.get('OperatingSystem', 'unknown')}",
+                "engine's address": engine.url,
+                "storage driver": about.get("Driver", "unknown"),
+                "image": self._image,
+                "capabilities": "all (--privileged)" if self.options.privileged else " ".join(CAPABILITIES),
+            }
         except BaseException:
             self.__exit__(None, None, None)
             raise
-        options = about.get("SecurityOptions") or ()
-        self._security = {option.partition(",")[0].removeprefix("name=") for option in options}
-        version, api = engine.version["Version"], engine.api.api_version
-        self._details = {
-            "engine": f"Docker {version}, API {api}, on {about['OperatingSystem']}",
-            "engine's address": engine.url,
-            "storage driver": about["Driver"],
-            "image": self._image,
-            "capabilities": "all (--privileged)" if self.options.privileged else " ".join(CAPABILITIES),
-        }
         return self
 
     def __exit__(

@@ -40,7 +40,9 @@ PROBE_LIMIT = 20.0
 _MOST_PROCESSORS = 4
 _PORT_TRIES = 5
 _GRACE = 15.0
+#: Of what QEMU and the console say: the lines that are shown, and the bytes at the end in which they are looked for.
 _WORDS = 15
+_MOST_READ = 64 * 1024
 _PREFIX = "refnet-vm-"
 #: What terminals obey and people cannot read: firmware and kernels write it to consoles.
 _CONTROL = re.compile(r"\x1b(\[[0-9;?=]*[A-Za-z]|[c()>=][0-9A-Z]?)|[^\n\t\x20-\x7e\x80-\U0010ffff]")
@@ -273,6 +275,7 @@ class Machine:
                 (self.folder / "seed").write_bytes(self.guest.seed)
             self._boot()
         except OSError as error:
+            self._end()
             raise EnvironmentUnavailable(f"the virtual machine's files cannot be written: {error}") from error
         except BaseException:
             self._end()
@@ -371,10 +374,14 @@ class Machine:
 
 
 def _readable(path: Path) -> str:
+    """Return the end of a file in what people can read: a guest may have filled its console without end."""
     try:
-        return _CONTROL.sub("", path.read_text(errors="replace"))
+        with path.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _MOST_READ))
+            end = file.read(_MOST_READ)
     except OSError:
         return ""
+    return _CONTROL.sub("", end.decode(errors="replace").replace("\r\n", "\n"))
 
 
 def _free_port() -> int:

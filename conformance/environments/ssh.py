@@ -6,6 +6,7 @@ work as they do by hand. It never asks: whatever it would ask is an error that s
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
@@ -90,8 +91,10 @@ class Ssh(Environment):
         """
         super().__init__(options)
         self.host, self.user, self.port = _parse(options.destination)
-        if options.ssh_key is not None and not options.ssh_key.is_file():
-            raise ValueError(f"--ssh-key {options.ssh_key}: there is no such file")
+        key = options.ssh_key
+        if key is not None and not os.path.isfile(key):
+            wrong = "it is no regular file" if os.path.exists(key) else "there is no such file"
+            raise ValueError(f"--ssh-key {key}: {wrong}")
 
     @classmethod
     def availability(cls, options: Options) -> Availability:
@@ -135,7 +138,10 @@ class Ssh(Environment):
 
 def _parse(destination: str) -> tuple[str, str, int | None]:
     expected = "expected ssh://USER@HOST:PORT, where user and port may be left out"
-    parts = urlsplit(destination)
+    try:
+        parts = urlsplit(destination)
+    except ValueError:  # brackets that enclose no IPv6 address
+        raise ValueError(f"{destination!r} is no ssh address: {expected}") from None
     try:
         port, host, user = parts.port, parts.hostname or "", parts.username or ""
     except ValueError:

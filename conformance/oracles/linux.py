@@ -334,9 +334,12 @@ def _settings() -> dict[str, str]:
     found = {}
     for pattern in _SYSCTLS:
         folder, _, name = pattern.partition("/*/")
-        places = (
-            [f"{folder}/{device}/{name}" for device in sorted(os.listdir(f"/proc/sys/{folder}"))] if name else [folder]
-        )
+        places = [folder]
+        if name:
+            places = []
+            # Without IPv6 (ipv6.disable=1) the kernel has no folder of its settings.
+            with contextlib.suppress(FileNotFoundError):
+                places = [f"{folder}/{device}/{name}" for device in sorted(os.listdir(f"/proc/sys/{folder}"))]
         for place in places:
             # A device may be on its way out.
             with contextlib.suppress(FileNotFoundError), open(f"/proc/sys/{place}") as file:

@@ -17,15 +17,12 @@ from typing import Any
 
 from conformance import spec as specs
 from conformance.outcome import Outcome
-from conformance.report import badge, html, junit
+from conformance.report import badge, html, junit, shape
 from conformance.spec import Spec
 from conformance.verdict import Status, Verdict, judge
 
 #: Raised when a reader of an older report would misread a newer one.
 FORMAT = 2
-
-#: What a run knows of itself beforehand (:mod:`conformance.facts`).
-FACTS = ("suite", "driver", "capabilities", "environment")
 
 
 @dataclass(slots=True)
@@ -37,6 +34,21 @@ class Run:
     seconds: float = 0.0
     #: The file beside the report in which a console's output is; "": there is none.
     log: str = ""
+
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> Run:
+        """Make one of the facts that an environment has told.
+
+        Raises:
+            ValueError: they are no such facts.
+        """
+        shape.check(facts, {**shape.FACTS, "clock": float}, "the facts")
+        for words in facts["capabilities"].values():
+            for who in ("driver", "environment"):
+                if not isinstance(words[who], str | None):
+                    raise ValueError(f"what the {who} says of a capability is no text")
+        _moment(facts["clock"])
+        return cls({key: facts[key] for key in shape.FACTS}, facts["clock"])
 
     def plain(self) -> dict[str, Any]:
         """Return it as JSON carries it."""
@@ -62,6 +74,7 @@ def document(
     seed: str,
     command: Sequence[str],
     where: Sequence[str],
+    arguments: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Put a report together; what it says of driver and environment is the first run's, and each run has its own."""
     found = {outcome.id: outcome for outcome in outcomes}
@@ -88,6 +101,7 @@ def document(
         "format": FORMAT,
         **known,
         "command": list(command),
+        "arguments": dict(arguments),
         "started": _moment(started),
         "seconds": round(time.time() - started, 2),
         "seed": seed,

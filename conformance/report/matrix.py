@@ -49,8 +49,8 @@ class KillMatrix:
 
     @property
     def complete(self) -> bool:
-        """Whether every pair that can be run here was a kill, and every spec has a mutant."""
-        return not (self.survivors or self.errors or self.toothless) and bool(self.cells)
+        """Whether every pair that can be run here was a kill, some pair was, and every spec has a mutant."""
+        return not (self.survivors or self.errors or self.toothless) and self.count(KILLED) > 0
 
     def count(self, state: str) -> int:
         """Return how many pairs are in a state."""

@@ -18,11 +18,17 @@ _ENVIRONMENT: Shape = {
 }
 _WORDS = ("conformant", "not conformant", "open", "error")
 
-#: What the pages rely on.
-REPORT: Shape = {
+#: What a run says of itself beforehand (:mod:`conformance.facts`).
+FACTS: Mapping[str, Any] = {
     "suite": {"version": str, "digest": str},
     "driver": {"class": str, "version": str, "digest": str, "known_deviations": dict},
     "environment": _ENVIRONMENT,
+    "capabilities": dict,
+}
+
+#: What the pages rely on.
+REPORT: Shape = {
+    **FACTS,
     "command": [str],
     "started": str,
     "seconds": float,
