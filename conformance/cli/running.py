@@ -15,7 +15,8 @@ from typing import Any
 
 from conformance import bundle, digest, environments, journal, launcher, mutants, runner
 from conformance import spec as specs
-from conformance.cli.output import say
+from conformance.cli.output import complain, say
+from conformance.collector import INTERRUPTED
 from conformance.environments.base import DEFAULT_KERNEL, Environment, Options
 from conformance.judge import Judge, Plan
 from conformance.progress import Progress
@@ -143,7 +144,8 @@ def _launch(
             except OSError as error:
                 judge.trouble.append(f"the report cannot be kept: {error}")
     if not judge.runs:
-        return int(ExitStatus.INTERRUPTED)
+        other = [words for words in judge.trouble if words != INTERRUPTED]
+        return complain("; ".join(other), ExitStatus.SUITE_FAILED) if other else int(ExitStatus.INTERRUPTED)
     status = judge.finish()
     if arguments.json:
         print(json.dumps(_result(judge), indent=1))
