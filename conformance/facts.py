@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import conformance
+import refnet
 from conformance import digest, features, runner
 from conformance.harness import within
 from refnet import process
@@ -33,6 +34,7 @@ def facts(netdev: str | None) -> dict[str, Any]:
         # Seconds since the epoch by the clock there, which is the one that outcomes are dated by.
         "clock": time.time(),
         "suite": {"version": conformance.__version__, "digest": digest.of_package("conformance")},
+        "refnet": {"version": refnet.__version__, "digest": digest.of_package("refnet")},
         "driver": {
             "class": f"{driver_class.__module__}:{driver_class.__qualname__}",
             "version": _version_of(driver_class.__module__),

@@ -28,12 +28,10 @@ class Plan:
 
     selected: tuple[str, ...]
     seed: str = "0"
-    #: The options of the command line that say where; what repeats a spec says them too.
-    where: tuple[str, ...] = ()
     mutants: str = ""
     keep: bool = False
     command: tuple[str, ...] = ()
-    #: What of the command line has to be the same when the run is repeated.
+    #: What of the command line has to be the same when the run, or a spec of it, is repeated.
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def pairs(self) -> Mapping[tuple[str, str], str]:
@@ -132,7 +130,6 @@ class Judge:
             started=self.started,
             seed=self.plan.seed,
             command=self.plan.command,
-            where=self.plan.where,
             arguments=self.plan.arguments,
         )
 

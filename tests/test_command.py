@@ -48,6 +48,7 @@ def good_report(tmp_path_factory):
         (["run", "--resume", "/no/such/directory"], "has no journal of a run"),
         (["run", "--resume", "/tmp", "--only", "BR-01"], "cannot be combined"),
         (["run", "--resume", "/tmp", "--env", "docker"], "cannot be combined"),
+        (["run", "--resume", "/tmp", "--level", "core"], "cannot be combined"),
         (["mutants", "--only", ","], "names no mutant"),
         (["run", "--ssh-key", ""], "--ssh-key is empty"),
         (["run", "--wheel", ""], "--wheel is empty"),

@@ -63,6 +63,7 @@ FACTS = {
     "event": "facts",
     "clock": 1.0,
     "suite": {"version": "1", "digest": "s"},
+    "refnet": {"version": "1", "digest": "r"},
     "driver": {"class": "a:B", "version": "1", "digest": "d", "known_deviations": {}},
     "capabilities": {},
     "environment": {

@@ -14,7 +14,7 @@ from waiting import processes, wait_until
 
 from conformance import launcher
 from conformance.cli import parser
-from conformance.environments import choose, ssh
+from conformance.environments import choose, ssh, words_for
 from conformance.environments.agent import PREFIX
 from conformance.environments.base import Options
 
@@ -350,3 +350,11 @@ def test_an_option_of_another_environment_is_refused():
     arguments = parser.build().parse_args(["run", "--env", "local", "--memory", "512"])
     with pytest.raises(ValueError, match="--memory means nothing to the environment local; it is for linux-vm"):
         choose(arguments.env, Options(memory=arguments.memory))
+
+
+def test_a_command_line_says_again_what_was_said_of_where():
+    given = ["--env", "docker", "--docker-host", "unix:///a b", "--docker-host", "tcp://b:1", "--privileged"]
+    assert words_for(vars(parser.build().parse_args(["run", *given]))) == given
+    given = ["--env", "linux-vm", "--kernel", "generic", "--memory", "512"]
+    assert words_for(vars(parser.build().parse_args(["run", *given]))) == given
+    assert words_for(vars(parser.build().parse_args(["run"]))) == []

@@ -192,6 +192,7 @@ def _where(parser: argparse.ArgumentParser) -> None:
 def _options(group: argparse._ActionsContainer) -> None:
     group.add_argument(
         "--docker-host",
+        dest="docker_hosts",
         action="append",
         default=[],
         metavar="URL",

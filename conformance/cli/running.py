@@ -33,13 +33,9 @@ class _Driver:
 
     @property
     def digests(self) -> dict[str, str]:
-        """What tells this code from another state of it."""
-        return {"driver": digest.of_package(self.module), "suite": digest.of_package("conformance")}
-
-    @property
-    def library(self) -> str:
-        """The digest of refnet, which drivers of others use as well."""
-        return digest.of_package("refnet")
+        """What tells this code from another state of it: that of the driver, the suite, and refnet, which both use."""
+        modules = {"driver": self.module, "suite": "conformance", "refnet": "refnet"}
+        return {what: digest.of_package(module) for what, module in modules.items()}
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -92,7 +88,7 @@ def options(arguments: argparse.Namespace) -> Options:
         raise ValueError("--ssh-key is empty: name a file, or leave it out")
     return Options(
         destination=getattr(arguments, "env", ""),
-        docker_hosts=tuple(arguments.docker_host),
+        docker_hosts=tuple(arguments.docker_hosts),
         privileged=arguments.privileged,
         ssh_key=Path(arguments.ssh_key).expanduser() if arguments.ssh_key else None,
         kernel=arguments.kernel,
@@ -170,17 +166,9 @@ def _result(judge: Judge) -> dict[str, Any]:
 
 
 def _plan(arguments: argparse.Namespace, selected: tuple[str, ...], **more: Any) -> Plan:
-    where = [] if arguments.env == "local" else ["--env", arguments.env]
-    for host in arguments.docker_host:
-        where += ["--docker-host", host]
-    for flag, value in (("--ssh-key", arguments.ssh_key), ("--memory", arguments.memory), ("--wheel", arguments.wheel)):
-        where += [flag, str(value)] if value else []
-    where += ["--kernel", arguments.kernel] if arguments.kernel != DEFAULT_KERNEL else []
-    where += ["--privileged"] if arguments.privileged else []
     return Plan(
         selected=selected,
         seed=arguments.seed,
-        where=tuple(where),
         keep=arguments.keep,
         command=arguments.command_line,
         arguments={name: getattr(arguments, name) for name in _SAVED},
@@ -249,7 +237,7 @@ def _directory(option: str | None) -> Path | None:
 #: What of the command line belongs to a run that is gone on with or repeated, with its defaults.
 _SAVED: dict[str, Any] = {
     "env": "local",
-    "docker_host": [],
+    "docker_hosts": [],
     "privileged": False,
     "ssh_key": None,
     "kernel": DEFAULT_KERNEL,
@@ -264,7 +252,7 @@ def _header(plan: Plan, driver: _Driver) -> dict[str, Any]:
     return {
         "event": "plan",
         "manifest": specs.manifest_hash(specs.manifest()),
-        "digests": {**driver.digests, "library": driver.library},
+        "digests": driver.digests,
         "selected": list(plan.selected),
         "command": list(plan.command),
         "arguments": dict(plan.arguments),
@@ -273,7 +261,7 @@ def _header(plan: Plan, driver: _Driver) -> dict[str, Any]:
 
 def _resume(arguments: argparse.Namespace) -> int:
     """Go on where a run was broken off: what was heard stands, if the code is still the same."""
-    given = [name for name, default in _SAVED.items() if getattr(arguments, name) != default]
+    given = [name for name, default in {**_SAVED, "level": "full"}.items() if getattr(arguments, name) != default]
     if arguments.only or arguments.only_failed or arguments.report or arguments.keep or given:
         raise ValueError(
             "--resume goes on with a run as it was begun: it cannot be combined with what says where or what"
@@ -295,8 +283,7 @@ def _resume(arguments: argparse.Namespace) -> int:
     with _driver(arguments) as driver:
         if header["manifest"] != specs.manifest_hash(specs.manifest()):
             raise ValueError("the specs are not those that the run was begun with: run anew")
-        now = {**driver.digests, "library": driver.library}
-        changed = [name for name in now if known.get(name) != now[name]]
+        changed = [what for what, now in driver.digests.items() if known.get(what) != now]
         if changed:
             raise ValueError(f"the code of the {changed[0]} has changed since the run was begun: run anew")
         return _launch(arguments, chosen, _plan(arguments, selected), driver, directory, entries[1:])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Mapping
+from typing import Any
 
 from conformance.environments.base import Environment, Options
 
@@ -47,3 +49,18 @@ def choose(address: str, options: Options) -> list[Environment]:
             heeding = [one for one in NAMES if field in load(one).heeds]
             raise ValueError(f"{flag} means nothing to the environment {name}; it is for {', '.join(heeding)}")
     return chosen.for_options(options)
+
+
+def words_for(arguments: Mapping[str, Any]) -> list[str]:
+    """Return the words of a command line that say where: ``env`` and the fields of :class:`Options`, as given."""
+    plain = Options()
+    words = [] if arguments["env"] == "local" else ["--env", str(arguments["env"])]
+    for field, flag in _FLAGS.items():
+        value = arguments[field]
+        if value is True:
+            words.append(flag)
+        elif isinstance(value, list):
+            words += [word for one in value for word in (flag, str(one))]
+        elif value is not None and value != getattr(plain, field):
+            words += [flag, str(value)]
+    return words

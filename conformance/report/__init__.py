@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from conformance import environments
 from conformance import spec as specs
 from conformance.outcome import Outcome
 from conformance.report import badge, html, junit, shape
@@ -73,7 +74,6 @@ def document(
     started: float,
     seed: str,
     command: Sequence[str],
-    where: Sequence[str],
     arguments: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Put a report together; what it says of driver and environment is the first run's, and each run has its own."""
@@ -94,7 +94,7 @@ def document(
                 "run": place[number],
                 "started": round(max(0.0, outcome.started - runs[number].clock), 4),
                 "evidence": list(evidence.get(one.id, ())),
-                "repeat": repeat_line(one.id, known["driver"]["class"], seed, where),
+                "repeat": repeat_line(one.id, known["driver"]["class"], seed, arguments),
             }
         )
     return {
@@ -129,10 +129,15 @@ def plain_verdict(verdict: Verdict, trouble: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def repeat_line(spec_id: str, driver: str, seed: str, where: Sequence[str] = ()) -> str:
-    """Return the command that runs one spec again, with its sandbox kept if it fails."""
-    words = ["refnet-conformance", "run", *where, "--only", spec_id, "--netdev", driver, "--seed", seed, "--keep"]
-    return shlex.join(words)
+def repeat_line(spec_id: str, driver: str, seed: str, arguments: Mapping[str, Any]) -> str:
+    """Return the command that runs one spec again, with its sandbox kept if it fails.
+
+    ``arguments`` are those of the run's command line that say where and whence; empty: it had none of ours.
+    """
+    where = environments.words_for(arguments) if arguments else []
+    wheel = ["--wheel", arguments["wheel"]] if arguments.get("wheel") else []
+    words = ["run", *where, *wheel, "--only", spec_id, "--netdev", driver, "--seed", seed, "--keep"]
+    return shlex.join(["refnet-conformance", *words])
 
 
 def write(report: Mapping[str, Any], directory: Path) -> Path:

@@ -21,6 +21,7 @@ _WORDS = ("conformant", "not conformant", "open", "error")
 #: What a run says of itself beforehand (:mod:`conformance.facts`).
 FACTS: Mapping[str, Any] = {
     "suite": {"version": str, "digest": str},
+    "refnet": {"version": str, "digest": str},
     "driver": {"class": str, "version": str, "digest": str, "known_deviations": dict},
     "environment": _ENVIRONMENT,
     "capabilities": dict,

@@ -66,3 +66,29 @@ function reach(box) {
 document.querySelectorAll("[data-rove]").forEach(rove);
 const watch = new ResizeObserver((changes) => changes.forEach(({ target }) => reach(target)));
 for (const box of document.querySelectorAll("[data-scrolls]")) watch.observe(box);
+
+// A form that filters: it is there only where scripts are.
+function filterWith(form, apply) {
+  // A link to a spec that the filter hides has to lead there all the same.
+  const arrive = () => {
+    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!target || !target.closest("[hidden]")) return;
+    form.reset();
+    apply();
+    target.scrollIntoView();
+  };
+  form.addEventListener("input", apply);
+  form.addEventListener("submit", (event) => event.preventDefault());
+  form.addEventListener("reset", () => setTimeout(apply));
+  addEventListener("hashchange", arrive);
+  form.hidden = false;
+  apply();
+  arrive();
+}
+
+// How many of the specs a filter shows, in words.
+function tell(form, shown, all) {
+  document.getElementById("found").textContent =
+    shown === all ? `All ${shown} specs are shown.` : `${shown} of ${all} specs are shown.`;
+  form.elements.all.hidden = shown === all;
+}

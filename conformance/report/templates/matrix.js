@@ -1,7 +1,6 @@
 
 const form = document.getElementById("filter");
 const rows = [...document.querySelectorAll("tr.spec")];
-const found = document.getElementById("found");
 
 const apply = () => {
   const words = form.elements.text.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -17,19 +16,8 @@ const apply = () => {
     shown += fits;
   }
   for (const body of document.querySelectorAll(".grid tbody")) body.hidden = !body.querySelector("tr.spec:not([hidden])");
-  const all = shown === rows.length;
-  found.textContent = all ? `All ${shown} specs are shown.` : `${shown} of ${rows.length} specs are shown.`;
-  form.elements.all.hidden = all;
+  tell(form, shown, rows.length);
   document.dispatchEvent(new Event("filtered"));
-};
-
-// A link to a spec that the filter hides has to lead there all the same.
-const arrive = () => {
-  const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-  if (!target || !target.closest("[hidden]")) return;
-  form.reset();
-  apply();
-  target.scrollIntoView();
 };
 
 // What fits into the window needs no window of its own: the heads of the columns then stay in sight of the page.
@@ -37,10 +25,4 @@ const grid = document.querySelector(".grid");
 const table = grid.querySelector("table");
 new ResizeObserver(() => grid.classList.toggle("fits", table.offsetWidth <= grid.clientWidth)).observe(grid);
 
-form.addEventListener("input", apply);
-form.addEventListener("submit", (event) => event.preventDefault());
-form.addEventListener("reset", () => setTimeout(apply));
-addEventListener("hashchange", arrive);
-form.hidden = false;
-apply();
-arrive();
+filterWith(form, apply);

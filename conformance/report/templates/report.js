@@ -22,7 +22,6 @@ const form = document.getElementById("filter");
 if (form) {
   const specs = [...document.querySelectorAll("tbody[data-status]")];
   const topics = [...document.querySelectorAll("section[data-topic]")];
-  const found = document.getElementById("found");
   const texts = new Map();
   const textOf = (spec) => {
     if (!texts.has(spec)) texts.set(spec, spec.textContent.toLowerCase());
@@ -45,25 +44,8 @@ if (form) {
       shown += fits;
     }
     for (const section of topics) section.hidden = !section.querySelector("tbody[data-status]:not([hidden])");
-    const all = shown === specs.length;
-    found.textContent = all ? `All ${shown} specs are shown.` : `${shown} of ${specs.length} specs are shown.`;
-    form.elements.all.hidden = all;
+    tell(form, shown, specs.length);
   };
 
-  // A link to a spec that the filter hides has to lead there all the same.
-  const arrive = () => {
-    const target = document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    if (!target || !target.closest("[hidden]")) return;
-    form.reset();
-    apply();
-    target.scrollIntoView();
-  };
-
-  form.addEventListener("input", apply);
-  form.addEventListener("submit", (event) => event.preventDefault());
-  form.addEventListener("reset", () => setTimeout(apply));
-  addEventListener("hashchange", arrive);
-  form.hidden = false;
-  apply();
-  arrive();
+  filterWith(form, apply);
 }
