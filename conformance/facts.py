@@ -14,7 +14,7 @@ from typing import Any
 
 import conformance
 import refnet
-from conformance import digest, features, runner
+from conformance import digest, features, runner, system
 from conformance.harness import within
 from refnet import process
 from refnet.errors import RefnetError
@@ -22,7 +22,11 @@ from refnet.netdev.driver import Capability
 
 #: Seconds for a driver to say what it can do.
 _PROBE_LIMIT = 60.0
-_TOOLS = {"ip": ("-V",), "bridge": ("-V",)}
+#: By system: what it is looked at and changed with. FreeBSD's tools have the version of its userland.
+_TOOLS = {
+    system.LINUX: {"ip": ("-V",), "bridge": ("-V",)},
+    system.FREEBSD: {"freebsd-version": ("-u",)},
+}
 
 
 def facts(netdev: str | None) -> dict[str, Any]:
@@ -54,7 +58,7 @@ def facts(netdev: str | None) -> dict[str, Any]:
             "distribution": _distribution(),
             "python": platform.python_version(),
             "user": "root" if _is_real_root() else "an ordinary user, root in a user namespace",
-            "tools": {name: _tool_version(name, arguments) for name, arguments in _TOOLS.items()},
+            "tools": {name: _tool_version(name, arguments) for name, arguments in _TOOLS[system.NAME].items()},
         },
     }
 
@@ -82,7 +86,7 @@ def _distribution() -> str:
     try:
         return platform.freedesktop_os_release()["PRETTY_NAME"]
     except (OSError, KeyError):
-        return sys.platform
+        return f"{platform.system()} {platform.release()}"
 
 
 def _is_real_root() -> bool:

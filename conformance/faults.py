@@ -1,7 +1,8 @@
 """Faults on demand: the Nth request that this process makes of the system fails, or is the one that it dies at.
 
-A request is a netlink message, an ioctl on a tap, or the start of a program, whatever code makes it. A message that
-is to fail goes to the kernel with a type that no kernel knows: the refusal that comes back is a real one.
+A request is a netlink message, an ioctl on a tap (on FreeBSD: any ioctl), or the start of a program, whatever code
+makes it. A message that is to fail goes to the kernel with a type that no kernel knows: the refusal that comes back is
+a real one.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import signal
 import socket
 import struct
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
+
+from conformance import system
 
 _HEADER = struct.Struct("=IHHII")
 #: Above every rtnetlink type (RTM_MAX): the kernel answers EOPNOTSUPP.
@@ -25,8 +29,14 @@ _UNKNOWN_TYPE = 0x0FFF
 _FIRST_TYPE, _SETTING = 16, (0, 3)
 _NLM_F_EXCL = 0x200
 
-#: What a program does that is to fail: what ``ip`` says and exits with when the kernel refuses.
-_FAILING = ("sh", "-c", "echo 'RTNETLINK answers: No buffer space available' >&2; exit 2")
+#: What a program does that is to fail: what ``ip``, or ``ifconfig``, says and exits with when the kernel refuses.
+_FAILING = {
+    system.LINUX: ("sh", "-c", "echo 'RTNETLINK answers: No buffer space available' >&2; exit 2"),
+    system.FREEBSD: ("sh", "-c", "echo 'ifconfig: ioctl SIOCAIFADDR: No buffer space available' >&2; exit 1"),
+}
+#: Programs of FreeBSD that only ask, whatever they are told, and how the others look when they only ask.
+_ASKERS = {"netstat", "jls", "kldstat", "procstat", "sockstat", "uname", "ps"}
+_IFCONFIG_OPTION = re.compile(r"-[aCdDklLmnuv]+|-[fgG]")
 
 
 class Injection:
@@ -109,18 +119,47 @@ def _through(injection: Injection, sock: socket.socket, data: Any) -> Any:
 
 def _starting(injection: Injection, original: Callable[..., Any]) -> Callable[..., Any]:
     def start(self: Any, args: Any, *rest: Any, **kwargs: Any) -> Any:
-        # Whether a program only asks is not for the suite to know: the kernel tells of what it writes.
-        if injection.request(writes=False):
-            args = _FAILING
+        # On Linux whether a program only asks is not for the suite to know: the kernel tells of what it writes.
+        writes = system.NAME != system.LINUX and not only_asks([args] if isinstance(args, str) else list(args))
+        if injection.request(writes=writes):
+            args = _FAILING[system.NAME]
         return original(self, args, *rest, **kwargs)
 
     return start
 
 
+def only_asks(argv: Sequence[str]) -> bool:
+    """Whether a program of FreeBSD changes nothing when it is started so.
+
+    The kernel does not tell its listeners of everything that is set (a group, a description), so that the commands are
+    looked at instead. What is not known to ask only counts as writing.
+    """
+    program, *words = argv
+    name = os.path.basename(program)
+    if name in _ASKERS:
+        return True
+    if name == "route":
+        return "get" in words
+    if name == "sysctl":
+        return not any("=" in word for word in words)
+    if name != "ifconfig":
+        return False
+    # ifconfig [options] [interface [address family]]: more words, or a "create", set something.
+    names = []
+    while words:
+        word = words.pop(0)
+        if _IFCONFIG_OPTION.fullmatch(word):
+            if word[-1] in "fgG" and words:
+                words.pop(0)
+        elif word != "--":
+            names.append(word)
+    return len(names) <= 1 or names[1:] in (["inet"], ["inet6"], ["ether"])
+
+
 def _controlling(injection: Injection, original: Callable[..., Any]) -> Callable[..., Any]:
     def ioctl(descriptor: Any, *rest: Any) -> Any:
         number = descriptor if isinstance(descriptor, int) else descriptor.fileno()
-        if os.readlink(f"/proc/self/fd/{number}") != "/dev/net/tun":
+        if system.NAME == system.LINUX and os.readlink(f"/proc/self/fd/{number}") != "/dev/net/tun":
             return original(descriptor, *rest)
         if injection.request(writes=False):
             raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))

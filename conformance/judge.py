@@ -143,8 +143,8 @@ class Judge:
             raise ValueError(f"{outcome.id!r} against {outcome.mutant!r} was not asked for")
         if number not in self.runs:
             raise ValueError(f"{outcome.id} comes before the facts")
-        if outcome.status is Status.NOT_APPLICABLE:
-            raise ValueError(f"{outcome.id} cannot be {outcome.status.value}")
+        if outcome.status is Status.NOT_APPLICABLE and not self._is_elsewhere(outcome, number):
+            raise ValueError(f"{outcome.id} is about this system, and cannot be {outcome.status.value}")
         known = self.outcomes.get(outcome.key)
         if known is None:
             self.outcomes[outcome.key] = outcome
@@ -154,6 +154,13 @@ class Judge:
         self._keep(outcome)
         if self.progress:
             self.progress.tell(self.outcomes[outcome.key])
+
+    def _is_elsewhere(self, outcome: Outcome, number: int) -> bool:
+        """Whether the spec, or the mutant, is about other systems than the one of this run."""
+        here = self.runs[number].facts["environment"]["system"]
+        about = [one.systems for one in self.specs if one.id == outcome.id]
+        about += [mutants.named(outcome.mutant).systems] if outcome.mutant else []
+        return any(systems and here not in systems for systems in about)
 
     def _keep(self, outcome: Outcome) -> None:
         """Write the evidence down as it comes: the environment may not live to the end."""

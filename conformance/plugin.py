@@ -16,7 +16,8 @@ import pytest
 
 import conformance.specs
 from conformance import spec as specs
-from conformance.environments import local
+from conformance import system
+from conformance.environments import inside, local
 from conformance.errors import EnvironmentUnavailable
 from conformance.verdict import ExitStatus
 from refnet.errors import RefnetError
@@ -45,6 +46,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="FD",
         help="tell events to this descriptor, one line of JSON each, and leave the verdict to whoever reads them",
     )
+    group.addoption(
+        "--conformance-jailed",
+        type=int,
+        metavar="FD",
+        help="run in the jail that this process is in, and tell pytest's reports to this descriptor",
+    )
     group.addoption("--conformance-shell", default="", metavar="COMMAND", help="what opens a shell where this runs")
 
 
@@ -64,7 +71,7 @@ def asked_for_specs(config: pytest.Config) -> bool:
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
     """Start over inside throw-away namespaces, if this is about the specs and that has not happened yet."""
-    if not asked_for_specs(config) or local.INSIDE in os.environ or config.option.help or config.option.version:
+    if not asked_for_specs(config) or inside.INSIDE in os.environ or config.option.help or config.option.version:
         return None
     try:
         return local.run([sys.executable, "-m", "pytest", *map(str, config.invocation_params.args)])
@@ -83,11 +90,18 @@ def pytest_configure(config: pytest.Config) -> None:
 
     config.option.timeout = getattr(config.option, "timeout", None) or specs.TIME_LIMIT
     config.option.conformance_evidence |= bool(config.option.conformance_report)
+    if config.option.conformance_jailed is not None:
+        from conformance.jailed import Teller
+
+        config.pluginmanager.register(Runner(config), "conformance-runner")
+        config.pluginmanager.register(Teller(config, config.option.conformance_jailed), "conformance-teller")
+        return
     is_worker = hasattr(config, "workerinput")
     is_controller = not is_worker and bool(getattr(config.option, "numprocesses", None))
     try:
         if not is_controller:
             config.pluginmanager.register(Runner(config), "conformance-runner")
+            _register_jails(config)
         if not is_worker:
             config.pluginmanager.register(_collector(config), "conformance-collector")
     except (RefnetError, ValueError, AssertionError) as error:
@@ -96,6 +110,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
             writer(config.option.conformance_journal)({"event": "refused", "words": str(error)})
         raise pytest.UsageError(str(error)) from None
+
+
+def _register_jails(config: pytest.Config) -> None:
+    """Put specs into jails, where that is the system's way to give them network stacks."""
+    if system.NAME == system.FREEBSD:
+        from conformance.jailed import Jails
+
+        config.pluginmanager.register(Jails(config), "conformance-jails")
 
 
 def _collector(config: pytest.Config) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance.outcome import Outcome
-from conformance.report.matrix import ERROR, KILLED, OPEN, SURVIVED, KillMatrix
+from conformance.report.matrix import ELSEWHERE, ERROR, KILLED, OPEN, SURVIVED, KillMatrix
 from conformance.spec import Spec
 from conformance.verdict import Status, Verdict
 
@@ -99,7 +99,8 @@ class Progress:
         self._say(
             f"kill matrix {word}: {len(matrix.mutants)} mutants against "
             f"{len(specs)} specs, {matrix.count(KILLED)} kills, {matrix.count(SURVIVED)} survived, "
-            f"{matrix.count(ERROR)} errors, {matrix.count(OPEN)} open here"
+            f"{matrix.count(ERROR)} errors, {matrix.count(OPEN)} open here, "
+            f"{matrix.count(ELSEWHERE)} about another system"
         )
 
     def _tell_failure(self, entry: Mapping[str, Any], directory: Path | None) -> None:
@@ -113,7 +114,8 @@ class Progress:
         self._say("")
 
     def _tell_open(self, entries: Sequence[Mapping[str, Any]]) -> None:
-        reasons = _by_reason((entry["message"], entry["id"]) for entry in entries if entry["status"] == "unsupported")
+        unjudged = (Status.UNSUPPORTED.value, Status.NOT_APPLICABLE.value)
+        reasons = _by_reason((entry["message"], entry["id"]) for entry in entries if entry["status"] in unjudged)
         for reason, ids in reasons.items():
             self._say(f"not run here ({len(ids)}): {' '.join(ids)}")
             self._say(f"  because {reason}")
@@ -127,7 +129,7 @@ class Progress:
         print(line, flush=True)
 
 
-_STATE_COLOURS = {KILLED: "32", SURVIVED: "31;1", ERROR: "31;1", OPEN: "33"}
+_STATE_COLOURS = {KILLED: "32", SURVIVED: "31;1", ERROR: "31;1", OPEN: "33", ELSEWHERE: ""}
 
 
 def _by_reason(pairs: Any) -> dict[str, list[str]]:

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable
 
 from conformance.harness import DriverUnderTest
-from conformance.topology.linux import Sandbox
+from conformance.topology.sandbox import Sandbox
 from refnet.errors import PermissionDenied, Unsupported
 from refnet.netdev.driver import Capability
 

@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 
-from conformance import features, mutants, refusals
+from conformance import features, mutants, refusals, system
 from conformance import spec as specs
-from conformance.environments import local
+from conformance.environments import inside
 from conformance.errors import SuiteError
 from conformance.harness import DriverUnderTest, within
 from conformance.oracles.state import State, as_diff, difference
 from conformance.outcome import Outcome
 from conformance.spec import Spec
-from conformance.topology import frames, namespaces
-from conformance.topology.linux import ARRIVAL_LIMIT, Sandbox
+from conformance.topology import frames
+from conformance.topology.sandbox import ARRIVAL_LIMIT, Sandbox
 from conformance.verdict import Status
 from refnet import config as refnet_config
 from refnet.errors import RefnetError
@@ -44,6 +44,7 @@ class _Item:
         self.sandbox: Sandbox | None = None
         self.netdev: DriverUnderTest | None = None
         self.unsupported = ""
+        self.is_elsewhere = False
         self.before: State | None = None
         self.evidence: dict[str, bytes] = {}
 
@@ -61,10 +62,8 @@ class Runner:
     # -- before ---------------------------------------------------------------------------------------
 
     def pytest_sessionstart(self) -> None:
-        """Give this worker mounts of its own, and have it adopt what its children leave behind."""
-        namespaces.unshare(namespaces.CLONE_NEWNS)
-        namespaces.mount("none", "/", None, namespaces.MS_REC | namespaces.MS_PRIVATE)
-        namespaces.adopt_orphans()
+        """Give this worker what its sandboxes stand on."""
+        system.half("conformance.topology").prepare()
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """In a run of mutants, run each spec once with each mutant that it claims to catch."""
@@ -103,7 +102,7 @@ class Runner:
     def sandbox(self, request: pytest.FixtureRequest) -> Iterator[Sandbox]:
         """Lay a sandbox around a spec, and see afterwards that nothing is left in it."""
         item = self._items[request.node.nodeid]
-        sandbox = Sandbox(
+        sandbox: Sandbox = system.half("conformance.topology").Sandbox(
             f"{self.config.option.conformance_seed}:{_one(request.node).id}",
             arrival_limit=_MUTANT_LIMIT if mutant_of(request.node) else ARRIVAL_LIMIT,
         )
@@ -128,6 +127,7 @@ class Runner:
         netdev = DriverUnderTest(self._class_for(request.node))
         item.netdev = netdev
         yield netdev
+        net.let_go()
         with within(_CLEAN_UP_LIMIT, "the driver's clean-up"):
             netdev.take_back()
 
@@ -145,6 +145,14 @@ class Runner:
             return (yield)
         finally:
             del self._items[item.nodeid]
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Leave out what is about another system."""
+        words = elsewhere(item)
+        if words:
+            self._items[item.nodeid].is_elsewhere = True
+            pytest.skip(words)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
@@ -181,15 +189,15 @@ class Runner:
             return report
         memory = self._items[item.nodeid]
         error = call.excinfo.value if call.excinfo else None
-        status = _status(one, error, bool(memory.unsupported), memory.netdev)
+        status = _status(one, error, memory)
         if status.rank > Status.PASSED.rank and memory.sandbox is not None:
             self._collect(item)
             if self.config.option.conformance_keep:
-                self._hold(one, error)
+                self._hold(one, error, memory.sandbox)
         outcome = Outcome(
             id=one.id,
             status=status,
-            message=memory.unsupported if status is Status.UNSUPPORTED else _message(error),
+            message=_words(status, error, memory),
             started=call.start,
             seconds=call.duration,
             worker=os.environ.get("PYTEST_XDIST_WORKER", ""),
@@ -221,14 +229,14 @@ class Runner:
         for endpoint, captured in memory.sandbox.captures().items():
             memory.evidence[f"{endpoint}.pcap"] = frames.pcap(captured)
 
-    def _hold(self, one: Spec, error: BaseException | None) -> None:
+    def _hold(self, one: Spec, error: BaseException | None, sandbox: Sandbox) -> None:
         """Keep the sandbox of a failed spec until the person has seen enough."""
         signal.setitimer(signal.ITIMER_REAL, 0)  # the spec's time limit
         words = (
             f"\n{one.id} failed: {_message(error)}\n"
             f"Its sandbox is kept. Look at it from another terminal{_there(self.config)} with\n\n"
-            f"    nsenter --target {local.host_pid()} --user --preserve-credentials --net --mount --pid sh\n\n"
-            f"(leave out --user if the suite runs as root), and end it here with Ctrl-C."
+            f"    {sandbox.shell(inside.host_pid())}\n\n"
+            f"and end it here with Ctrl-C."
         )
         capturing = self.config.pluginmanager.getplugin("capturemanager")
         shown = capturing.global_and_fixture_disabled() if capturing else contextlib.nullcontext()
@@ -260,6 +268,18 @@ def mutant_of(item: pytest.Item) -> str | None:
     return callspec.params.get(_MUTANT) if callspec else None
 
 
+def elsewhere(item: pytest.Item) -> str:
+    """Return why an item has nothing to say of this system; "": it has."""
+    name = mutant_of(item)
+    for what, systems in (
+        (_one(item).id, _one(item).systems),
+        (f"the mutant {name}", mutants.named(name).systems if name else ()),
+    ):
+        if systems and system.NAME not in systems:
+            return f"{what} is about {' and '.join(systems)}, and this is {system.NAME}"
+    return ""
+
+
 def _there(config: pytest.Config) -> str:
     shell: str = config.option.conformance_shell
     return f" (there: '{shell}')" if shell else ""
@@ -271,7 +291,7 @@ def _one(item: pytest.Item) -> Spec:
     return one
 
 
-def _status(one: Spec, error: BaseException | None, unsupported: bool, netdev: DriverUnderTest | None) -> Status:
+def _status(one: Spec, error: BaseException | None, memory: _Item) -> Status:
     """Judge a phase by the exception that ended it.
 
     An assertion is a verdict on the driver, and so is a typed error that the spec did not expect. Everything else,
@@ -280,13 +300,23 @@ def _status(one: Spec, error: BaseException | None, unsupported: bool, netdev: D
     if error is None:
         return Status.PASSED
     if _several(error):
-        return Status.worst([_status(one, part, unsupported, netdev) for part in _several(error)])
+        return Status.worst([_status(one, part, memory) for part in _several(error)])
     if isinstance(error, pytest.skip.Exception):
-        return Status.UNSUPPORTED if unsupported else Status.ERROR
+        if memory.is_elsewhere:
+            return Status.NOT_APPLICABLE
+        return Status.UNSUPPORTED if memory.unsupported else Status.ERROR
     if isinstance(error, AssertionError | RefnetError | pytest.fail.Exception):
-        deviations = getattr(netdev.driver_class, "known_deviations", {}) if netdev else {}
+        deviations = getattr(memory.netdev.driver_class, "known_deviations", {}) if memory.netdev else {}
         return Status.KNOWN_DEVIATION if one.id in deviations else Status.FAILED
     return Status.ERROR
+
+
+def _words(status: Status, error: BaseException | None, memory: _Item) -> str:
+    if status is Status.UNSUPPORTED:
+        return memory.unsupported
+    if status is Status.NOT_APPLICABLE:
+        return str(error)
+    return _message(error)
 
 
 def _several(error: BaseException) -> tuple[BaseException, ...]:

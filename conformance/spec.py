@@ -31,7 +31,10 @@ _MANIFEST = Path(__file__).with_name("manifest.json")
 
 @dataclass(frozen=True, slots=True, order=True)
 class Spec:
-    """One spec. ``capabilities`` are the driver's that it uses, ``needs`` the environment's (:mod:`.features`)."""
+    """One spec. ``capabilities`` are the driver's that it uses, ``needs`` the environment's (:mod:`.features`).
+
+    ``systems`` are those that have what it is about, by their names in reports; empty: all.
+    """
 
     id: str
     sentence: str
@@ -40,6 +43,7 @@ class Spec:
     topic: str
     capabilities: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    systems: tuple[str, ...] = ()
 
 
 def spec(
@@ -49,6 +53,7 @@ def spec(
     level: str = "core",
     capability: Capability | Sequence[Capability] = (),
     needs: Sequence[str] = (),
+    systems: Sequence[str] = (),
 ) -> Callable[[Function], Function]:
     """Make a test function the proof of a spec."""
     if level not in LEVELS:
@@ -65,6 +70,7 @@ def spec(
             topic=module.removeprefix("test_"),
             capabilities=tuple(str(one) for one in wanted),
             needs=tuple(needs),
+            systems=tuple(systems),
         )
         return function
 
@@ -105,10 +111,9 @@ def manifest() -> tuple[Spec, ...]:
     It is written down apart from the modules, so that a spec that gets lost on the way (not packaged, not collected,
     not run) is missed.
     """
-    return tuple(
-        Spec(**{**entry, "capabilities": tuple(entry["capabilities"]), "needs": tuple(entry["needs"])})
-        for entry in json.loads(_MANIFEST.read_text())
-    )
+    entries: list[dict[str, Any]] = json.loads(_MANIFEST.read_text())
+    lists = ("capabilities", "needs", "systems")
+    return tuple(Spec(**{**entry, **{name: tuple(entry[name]) for name in lists}}) for entry in entries)
 
 
 def manifest_text(specs: Sequence[Spec]) -> str:

@@ -107,6 +107,8 @@ def judge(specs: Sequence[Spec], selected: Sequence[str], statuses: Mapping[str,
 
 def _judge_level(level: str, members: Sequence[str], statuses: Mapping[str, Status]) -> LevelVerdict:
     found = [statuses.get(spec_id) for spec_id in members]
+    # What is about another system is no part of the level on this one.
+    found = [status for status in found if status is not Status.NOT_APPLICABLE]
     passed = found.count(Status.PASSED)
     if Status.ERROR in found:
         word = "error"
@@ -116,4 +118,4 @@ def _judge_level(level: str, members: Sequence[str], statuses: Mapping[str, Stat
         word = "open"
     else:
         word = "conformant"
-    return LevelVerdict(level, word, passed, len(members))
+    return LevelVerdict(level, word, passed, len(found))

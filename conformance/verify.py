@@ -136,8 +136,9 @@ def _objections_to(entry: Mapping[str, Any], one: Spec, report: Mapping[str, Any
     denials = [report["runs"][entry["run"]]["capabilities"][name] for name in one.capabilities]
     if status is Status.PASSED and (entry["message"] or any(words["driver"] is not None for words in denials)):
         yield f"{one.id} is listed as passed, and the report itself says that it was not run"
-    if status is Status.NOT_APPLICABLE:
-        yield f"{one.id} is listed as {status.value}, which no run of this suite comes to"
+    system = report["runs"][entry["run"]]["environment"]["system"]
+    if (status is Status.NOT_APPLICABLE) != bool(one.systems and system not in one.systems):
+        yield f"{one.id} is listed as {status.value}, and is about {' and '.join(one.systems) or 'any system'}"
     # Whether a need was there is not in the report.
     denied = any(words[key] is not None for words in denials for key in ("driver", "environment"))
     if status is Status.UNSUPPORTED and not one.needs and not denied:

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from conformance import features
-from conformance.environments import local
-from conformance.topology import namespaces
-from conformance.topology.linux import Sandbox
+from conformance.environments.inside import INSIDE
+from conformance.topology.linux import Sandbox, namespaces
 from refnet.netdev.linux import LinuxNetDevDriver
 
 # A slow machine is no reason to fail.
@@ -23,7 +22,7 @@ settings.load_profile("refnet")
 @pytest.fixture(scope="session")
 def inside() -> None:
     """See that this is inside of throw-away namespaces, where a test may make what it likes."""
-    if local.INSIDE not in os.environ:
+    if INSIDE not in os.environ:
         pytest.fail(
             "this test changes a network, and does so in throw-away namespaces only: start the tests with 'make test', "
             "or with 'python -m conformance.environments.local python -m pytest tests'",

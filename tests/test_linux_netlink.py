@@ -19,8 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance.harness import in_child, in_children
-from conformance.topology import namespaces
-from conformance.topology.linux import Sandbox
+from conformance.topology.linux import Sandbox, namespaces
 from refnet.errors import DumpInterrupted
 from refnet.netdev.linux import link as links
 from refnet.netdev.linux import records

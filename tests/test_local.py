@@ -10,7 +10,7 @@ import uuid
 import pytest
 from waiting import processes, wait_until
 
-from conformance.environments import local
+from conformance.environments import local, unshared
 
 LOCAL = [sys.executable, "-m", "conformance.environments.local"]
 
@@ -51,7 +51,7 @@ def test_a_command_that_does_not_exist_is_named():
 def test_a_missing_program_is_said_with_the_package_that_brings_it(tmp_path):
     (tmp_path / "sh").symlink_to("/bin/sh")
     code = (
-        "import conformance.environments.local as local; local._SYSTEM_PATH = ();"
+        "from conformance.environments import local, unshared; unshared._SYSTEM_PATH = ();"
         "import sys; from conformance.errors import EnvironmentUnavailable\n"
         "try: local.run(['sh'])\nexcept EnvironmentUnavailable as words: print(words)"
     )
@@ -71,7 +71,7 @@ def test_a_missing_program_is_said_with_the_package_that_brings_it(tmp_path):
     ],
 )
 def test_a_refusal_says_what_would_help(step, number, words):
-    assert words in local._explain(step, number, os.strerror(number))
+    assert words in unshared._explain(step, number, os.strerror(number))
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT], ids=["kill -9", "Ctrl-C"])

@@ -16,7 +16,7 @@ import pytest
 
 from conformance import features
 from conformance.harness import in_child, in_children
-from conformance.topology import namespaces
+from conformance.topology.linux import namespaces
 from refnet import locks
 from refnet.errors import LockTimeout, PermissionDenied
 

@@ -31,7 +31,7 @@ def core_only() -> dict[str, Any]:
     [
         (of_manifest({}), "core + full"),
         (core_only(), "core"),
-        (of_manifest({"vlan": "unsupported"}), "168/191, open"),
+        (of_manifest({"vlan": "unsupported"}), "169/192, open"),
         (of_manifest({"BR-04": "failed"}), "not conformant"),
         (of_manifest({"BR-04": "known-deviation"}), "not conformant"),
         (of_manifest({"BR-04": "error"}), "no verdict"),

@@ -255,8 +255,8 @@ def test_nothing_in_a_report_has_power_over_page_or_table(tmp_path: Path) -> Non
         ("[" * 100_000, "is no JSON"),
         ("[]", "is no report of refnet-conformance"),
         ("{}", "is no report of refnet-conformance"),
-        ('{"format": 1}', "is a report of format 1, and this version joins format 2"),
-        ('{"format": 2}', "is no whole report: the report should be an object with 'suite'"),
+        ('{"format": 1}', "is a report of format 1, and this version joins format 3"),
+        ('{"format": 3}', "is no whole report: the report should be an object with 'suite'"),
         (b"\xff\xfe", "is no JSON"),
     ],
 )

@@ -96,10 +96,10 @@ def test_an_exception_in_the_suite_is_an_error_and_not_a_failure_of_the_driver(r
 def test_scaffolding_that_cannot_be_built_is_an_error(run):
     status, report, _ = run(
         """
-        from conformance.topology import endpoints
-        honest = endpoints.Stack.ip
+        from conformance.topology.linux import endpoints
+        honest = endpoints.LinuxStack.ip
         def failing(self, *commands): honest(self, *commands, "link add nonsense")
-        endpoints.Stack.ip = failing
+        endpoints.LinuxStack.ip = failing
         """
     )
     assert status == 4
@@ -110,8 +110,8 @@ def test_a_skip_is_an_error(run):
     status, report, _ = run(
         """
         import pytest
-        from conformance.topology import linux
-        linux.Sandbox.delivers = lambda *_, **__: pytest.skip("not today")
+        from conformance.topology import sandbox
+        sandbox.Sandbox.delivers = lambda *_, **__: pytest.skip("not today")
         """
     )
     assert status == 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,18 +24,22 @@ class Mutant:
     wrong: str
     kills: Mapping[str, str]
     builder: Builder
+    #: The systems on which a driver can be wrong in this way; empty: all.
+    systems: tuple[str, ...] = ()
 
 
 _registry: dict[str, Mutant] = {}
 
 
-def mutant(name: str, wrong: str, kills: Mapping[str, str]) -> Callable[[Builder], Builder]:
+def mutant(
+    name: str, wrong: str, kills: Mapping[str, str], *, systems: Sequence[str] = ()
+) -> Callable[[Builder], Builder]:
     """Register a function that derives a wrong driver class from the class it is given."""
 
     def register(builder: Builder) -> Builder:
         if name in _registry:
             raise SuiteError(f"two mutants are called {name}")
-        _registry[name] = Mutant(name, wrong, dict(kills), builder)
+        _registry[name] = Mutant(name, wrong, dict(kills), builder, tuple(systems))
         return builder
 
     return register
@@ -49,10 +53,15 @@ def all_mutants() -> tuple[Mutant, ...]:
     return tuple(sorted(_registry.values(), key=lambda one: one.name))
 
 
+def named(name: str) -> Mutant:
+    """Return a mutant by its name."""
+    all_mutants()
+    return _registry[name]
+
+
 @functools.cache
 def build(name: str, base: type[NetDevDriver]) -> type[NetDevDriver]:
     """Return the class of a mutant, derived from the driver under test."""
-    all_mutants()
-    made = _registry[name].builder(base)
+    made = named(name).builder(base)
     made.__qualname__ = f"mutant {name}"
     return made

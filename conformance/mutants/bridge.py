@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from conformance.mutants import mutant
+from conformance.system import LINUX
 from refnet import process
 from refnet.errors import AlreadyEnslaved, AlreadyExists, InvalidArgument, NoSuchDevice, WrongKind
 from refnet.netdev.driver import Device, Kind, NetDevDriver
@@ -150,6 +151,7 @@ def bridge_keeps_port(base: Any) -> type[NetDevDriver]:
     "bridge-removes-from-any",
     "takes a port out of whatever bridge it is in",
     {"BR-15": "the kernel was written to"},
+    systems=(LINUX,),
 )
 def bridge_removes_from_any(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -178,6 +180,7 @@ def bridge_joins_again(base: Any) -> type[NetDevDriver]:
     "bridge-steals-port",
     "takes a port from another bridge without being asked to, as netlink does",
     {"BR-12": "the port was taken from br0"},
+    systems=(LINUX,),
 )
 def bridge_steals_port(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -336,7 +339,12 @@ def bridge_delete_raises(base: Any) -> type[NetDevDriver]:
 @mutant(
     "bridge-ensure-writes",
     "sets everything again on every ensure_bridge",
-    {"BR-24": "the kernel was written to", "BR-27": "the kernel was written to", "MM-13": "the kernel was written to"},
+    {
+        "BR-24": "the kernel was written to",
+        "BR-27": "the kernel was written to",
+        "BR-30": "the kernel was written to",
+        "MM-13": "the kernel was written to",
+    },
 )
 def bridge_ensure_writes(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -350,7 +358,7 @@ def bridge_ensure_writes(base: Any) -> type[NetDevDriver]:
 @mutant(
     "bridge-ensure-only-creates",
     "does not look at a bridge that is there",
-    {"BR-25": "ensure_bridge has left br0 down", "BR-27": "br1 was asked for"},
+    {"BR-25": "ensure_bridge has left br0 down", "BR-27": "br1 was asked for", "BR-30": "br1 was asked for"},
 )
 def bridge_ensure_only_creates(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -361,7 +369,9 @@ def bridge_ensure_only_creates(base: Any) -> type[NetDevDriver]:
     return Wrong
 
 
-@mutant("bridge-ignores-options", "makes every bridge alike", {"BR-27": "br0 was asked for"})
+@mutant(
+    "bridge-ignores-options", "makes every bridge alike", {"BR-27": "br0 was asked for", "BR-30": "br0 was asked for"}
+)
 def bridge_ignores_options(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
         def create_bridge(self, bridge: str, **options: Any) -> None:

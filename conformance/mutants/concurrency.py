@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from conformance.mutants import mutant
+from conformance.system import LINUX
 from refnet import process
 from refnet.errors import KernelRefused
 from refnet.netdev.driver import NetDevDriver
@@ -91,6 +92,7 @@ def race_odd_error(base: Any) -> type[NetDevDriver]:
     "race-loses-routes",
     "brings an interface into a bridge and forgets its routes",
     {"CC-06": "of the routes only"},
+    systems=(LINUX,),
 )
 def race_loses_routes(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]

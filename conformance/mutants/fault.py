@@ -8,6 +8,7 @@ from typing import Any
 
 from conformance.mutants import mutant
 from conformance.mutants.address import listed
+from conformance.system import LINUX
 from refnet.errors import RefnetError
 from refnet.netdev.driver import NetDevDriver
 
@@ -82,6 +83,7 @@ def cable_left_half_made(base: Any) -> type[NetDevDriver]:
     "failure-leaks-a-socket",
     "forgets to close a socket when making a cable fails",
     {"FA-03": "after the clean-up something is left: descriptor"},
+    systems=(LINUX,),
 )
 def failure_leaks_a_socket(base: Any) -> type[NetDevDriver]:
     leaked = []
@@ -167,6 +169,7 @@ def join_without_way_back(base: Any) -> type[NetDevDriver]:
     {
         "FA-14": "a second call does not finish it: addresses of br0",
     },
+    systems=(LINUX,),
 )
 def join_takes_before_it_gives(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -211,6 +214,7 @@ def bridge_there_is_done(base: Any) -> type[NetDevDriver]:
         "FA-07": "the host is not as before",
         "FA-15": "a second call does not finish it: addresses of p-a",
     },
+    systems=(LINUX,),
 )
 def gateway_without_way_back(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -231,6 +235,7 @@ def gateway_without_way_back(base: Any) -> type[NetDevDriver]:
         "FA-08": "the host is not as before",
         "FA-16": "a second call does not finish it: addresses of p-a",
     },
+    systems=(LINUX,),
 )
 def delete_without_way_back(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]

@@ -11,14 +11,13 @@ import struct
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from conformance.errors import SuiteError
-from conformance.faults import injected
-from conformance.oracles.state import LINK_LOCAL, State, difference
+from conformance.oracles.base import Entry, Listing, Oracle, counted, is_link_local
+from conformance.oracles.state import LINK_LOCAL, State
 
 #: Seconds for the kernel to bring links to rest (carrier, operational state) before silence is asked of it.
 _REST_LIMIT = 10.0
@@ -35,6 +34,8 @@ _MESSAGES = {
     _DELROUTE: "route deleted",
 }
 _SCOPE_LINK = 253
+#: Bridges tell times in clock ticks of user space.
+_USER_HZ = os.sysconf("SC_CLK_TCK")
 
 #: What of a link changes by itself: timers, counters, and states that the kernel settles in its own time.
 _RESTLESS = re.compile(
@@ -56,63 +57,13 @@ _SYSCTLS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """Devices, their addresses and all routes at one moment, seen by one look."""
+class LinuxOracle(Oracle):
+    """Looks with ``ip``, ``bridge`` and /proc."""
 
-    links: Mapping[str, dict[str, Any]]
-    addresses: Mapping[str, list[dict[str, Any]]]
-    routes: list[dict[str, Any]]
-
-    def cidrs(self, name: str) -> list[str]:
-        """Return a device's addresses with their prefix lengths in the kernel's order, without IPv6 link-local ones."""
-        return [f"{info['local']}/{info['prefixlen']}" for info in self.addresses.get(name, ()) if not _is_own(info)]
-
-
-class Oracle:
-    """Looks at the network stack of the calling thread."""
-
-    def link(self, name: str) -> dict[str, Any] | None:
+    def link(self, name: str) -> Entry | None:
         """Return what ``ip -d link show`` says of a device; None: it is not there."""
         found = _ip("link", "show", "dev", name, missing=("does not exist", "Cannot find device"))
         return found[0] if found else None
-
-    def need(self, name: str) -> dict[str, Any]:
-        """Return what there is to say of a device that a driver says it has made.
-
-        Raises:
-            AssertionError: it is not there.
-        """
-        link = self.link(name)
-        if link is None:
-            raise AssertionError(f"there is no device {name}")
-        return link
-
-    def kind(self, name: str) -> str | None:
-        """Return the kernel's word for a device's kind; None: it has none, or is not there."""
-        kind = (self.link(name) or {}).get("linkinfo", {}).get("info_kind")
-        return str(kind) if kind else None
-
-    def master(self, name: str) -> str | None:
-        """Return the bridge that has the device as a port."""
-        master = self.need(name).get("master")
-        return str(master) if master else None
-
-    def up(self, name: str) -> bool:
-        """Whether a device is administratively up."""
-        return "UP" in self.need(name)["flags"]
-
-    def carrier(self, name: str) -> bool:
-        """Whether a device's link is there."""
-        return "LOWER_UP" in self.need(name)["flags"]
-
-    def mac(self, name: str) -> str:
-        """Return a device's MAC address."""
-        return str(self.need(name)["address"])
-
-    def mtu(self, name: str) -> int:
-        """Return a device's MTU in bytes."""
-        return int(self.need(name)["mtu"])
 
     def names(self) -> set[str]:
         """Return the names of all devices."""
@@ -122,33 +73,32 @@ class Oracle:
         """Return the ports of a bridge."""
         return {link["ifname"] for link in _ip("link", "show", "master", bridge)}
 
-    def bridge_options(self, bridge: str) -> dict[str, Any]:
+    def bridge_options(self, bridge: str) -> Entry:
         """Return what the kernel says of a bridge's own settings, without its timers and ids."""
         data = self.need(bridge)["linkinfo"]["info_data"]
-        return {key: value for key, value in data.items() if not _RESTLESS.search(key)}
+        options = {key: value for key, value in data.items() if not _RESTLESS.search(key)}
+        options["stp"] = bool(options.pop("stp_state"))
+        # A kernel without IGMP snooping does not tell.
+        if "mcast_snooping" in options:
+            options["multicast_snooping"] = bool(options.pop("mcast_snooping"))
+        for name in ("forward_delay", "ageing_time"):
+            options[name] = options[name] / _USER_HZ
+        return options
 
-    def addresses(self, name: str, family: int) -> list[dict[str, Any]]:
+    def addresses(self, name: str, family: int) -> list[Entry]:
         """Return a device's addresses of a family (4 or 6) in the kernel's order, without IPv6 link-local ones."""
         found = _ip(f"-{family}", "addr", "show", "dev", name)
         listed = [info for link in found for info in link.get("addr_info", [])]
         return [info for info in listed if family == 4 or info.get("scope") != "link"]
-
-    def cidrs(self, name: str, family: int = 4) -> list[str]:
-        """Return a device's addresses with their prefix lengths, in the kernel's order."""
-        return [f"{info['local']}/{info['prefixlen']}" for info in self.addresses(name, family)]
 
     def link_local(self, name: str) -> set[str]:
         """Return a device's IPv6 link-local addresses."""
         listed = [info for link in _ip("-6", "addr", "show", "dev", name) for info in link.get("addr_info", [])]
         return {info["local"] for info in listed if info.get("scope") == "link"}
 
-    def routes(self, family: int = 4) -> list[dict[str, Any]]:
+    def routes(self, family: int = 4) -> list[Entry]:
         """Return all routes of a family that are not the kernel's own local ones."""
         return _of_people(_ip(f"-{family}", "route", "show", "table", "all"))
-
-    def routes_through(self, name: str, family: int = 4) -> list[dict[str, Any]]:
-        """Return the routes whose way out, or one of whose ways out, is a device."""
-        return through(name, self.routes(family))
 
     def listing(self) -> Listing:
         """Return devices, addresses and routes by one look."""
@@ -167,10 +117,10 @@ class Oracle:
         return State(
             {
                 "link": {link["ifname"]: _rest(link) for link in links},
-                LINK_LOCAL: {f"{name} {info['local']}": "" for name, info in infos if _is_own(info)},
+                LINK_LOCAL: {f"{name} {info['local']}": "" for name, info in infos if is_link_local(info)},
                 "addresses": {
                     link["ifname"]: [
-                        _rest(info) for name, info in infos if name == link["ifname"] and not _is_own(info)
+                        _rest(info) for name, info in infos if name == link["ifname"] and not is_link_local(info)
                     ]
                     for link in addressed
                 },
@@ -181,67 +131,33 @@ class Oracle:
             }
         )
 
+    def descriptors(self) -> list[str]:
+        """Return the targets of the links in /proc/self/fd."""
+        found = []
+        for name in os.listdir("/proc/self/fd"):
+            # The one of the listing itself is closed by now.
+            with contextlib.suppress(OSError):
+                found.append(os.readlink(f"/proc/self/fd/{name}"))
+        return found
+
     def process_state(self) -> State:
         """Take down what the driver's process holds: descriptors, threads, child processes."""
-        descriptors = {}
-        for entry in Path("/proc/self/fd").iterdir():
-            with contextlib.suppress(OSError):
-                descriptors[entry.name] = re.sub(r"\d+", "N", os.readlink(entry))
+        descriptors = [re.sub(r"\d+", "N", target) for target in self.descriptors()]
         children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
         return State(
             {
-                "descriptor": {f"{target} #{count}": "" for target, count in _counted(descriptors.values())},
+                "descriptor": {f"{target} #{count}": "" for target, count in counted(descriptors)},
                 "thread": {f"{thread.name} #{count}": "" for count, thread in enumerate(threading.enumerate())},
                 "process": {pid: _command_line(pid) for pid in children},
             }
         )
 
     @contextlib.contextmanager
-    def unchanged(self, what: str) -> Iterator[None]:
-        """Assert that a piece of work changes nothing in this stack.
-
-        Raises:
-            AssertionError: naming what has changed.
-        """
-        before = self.state()
-        yield
-        changed = difference(before, self.state())
-        # Raised, not asserted: it has to hold under "python -O" as well.
-        if changed:
-            raise AssertionError(f"{what}: the host has changed: {'; '.join(changed)}")
-
-    @contextlib.contextmanager
-    def unwritten(self, what: str) -> Iterator[None]:
-        """Assert that a piece of work changes nothing and writes nothing.
-
-        The kernel tells its listeners of writes, whoever makes them, but not of those that set what is set already:
-        so the requests that this process itself sends are looked at as well.
-
-        Raises:
-            AssertionError: naming what was written.
-        """
-        with self.unannounced(what), injected(0) as seen:
-            yield
-        if seen.writes:
-            raise AssertionError(
-                f"{what}: there was nothing to do, and yet the kernel was written to, by {seen.writes} requests"
-            )
-
-    @contextlib.contextmanager
-    def unannounced(self, what: str) -> Iterator[None]:
-        """Assert that a piece of work changes nothing, and that the kernel tells its listeners of no write.
-
-        Raises:
-            AssertionError: naming what was written.
-        """
-        self.rest()
-        with _listener() as listener, self.unchanged(what):
-            yield
-            heard = _heard(listener)
-            if heard:
-                raise AssertionError(
-                    f"{what}: there was nothing to do, and yet the kernel was written to: {', '.join(heard)}"
-                )
+    def listening(self) -> Iterator[Callable[[], list[str]]]:
+        """Listen to rtnetlink(7)'s notifications."""
+        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE) as sock:
+            sock.bind((0, _GROUPS))
+            yield lambda: _heard(sock)
 
     def evidence(self) -> Mapping[str, str]:
         """Return what a person would look at, as text by file name."""
@@ -262,15 +178,6 @@ class Oracle:
             if time.monotonic() > deadline:
                 raise SuiteError("the links of the sandbox do not come to rest")
             time.sleep(0.01)
-
-
-def through(name: str, routes: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the routes whose way out, or one of whose ways out, is a device."""
-    return [
-        route
-        for route in routes
-        if route.get("dev") == name or any(hop.get("dev") == name for hop in route.get("nexthops", []))
-    ]
 
 
 def _is_moving(link: Mapping[str, Any]) -> bool:
@@ -298,12 +205,7 @@ def _rest(value: Any) -> Any:
     return value
 
 
-def _is_own(info: Mapping[str, Any]) -> bool:
-    """Whether the kernel gives the address by itself when a link comes up."""
-    return info.get("family") == "inet6" and info.get("scope") == "link"
-
-
-def _of_people(routes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _of_people(routes: list[Entry]) -> list[Entry]:
     """Return the routes that are not the kernel's own local ones."""
     return [
         _rest(route)
@@ -312,18 +214,9 @@ def _of_people(routes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     ]
 
 
-def _keyed(entries: list[Any]) -> dict[str, Any]:
+def _keyed(entries: list[Any]) -> Entry:
     """Index entries by their own text; equal ones by how often they occur."""
-    return {f"{text} #{count}" if count else text: "" for text, count in _counted(map(_text, entries))}
-
-
-def _counted(texts: Any) -> list[tuple[str, int]]:
-    seen: dict[str, int] = {}
-    result = []
-    for text in texts:
-        result.append((text, seen.get(text, 0)))
-        seen[text] = seen.get(text, 0) + 1
-    return result
+    return {f"{text} #{count}" if count else text: "" for text, count in counted(map(_text, entries))}
 
 
 def _text(entry: Mapping[str, Any]) -> str:
@@ -352,13 +245,6 @@ def _command_line(pid: str) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     except OSError:
         return ""
-
-
-@contextlib.contextmanager
-def _listener() -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE) as sock:
-        sock.bind((0, _GROUPS))
-        yield sock
 
 
 def _heard(listener: socket.socket) -> list[str]:
@@ -400,12 +286,12 @@ def _named(message: bytes) -> str:
     return " ".join(word.decode() for word in re.findall(rb"[a-zA-Z][\w.-]{2,14}(?=\0)", message)[:2])
 
 
-def _ip(*arguments: str, missing: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+def _ip(*arguments: str, missing: tuple[str, ...] = ()) -> list[Entry]:
     text = _run("ip", "-j", "-d", *arguments, missing=missing)
     return [entry for entry in json.loads(text or "[]") if entry]
 
 
-def _ip_batch(*commands: str) -> Iterator[list[dict[str, Any]]]:
+def _ip_batch(*commands: str) -> Iterator[list[Entry]]:
     """Give what several commands of one ``ip`` say: where starting a program takes long, one is enough."""
     text = _run("ip", "-j", "-d", "-batch", "-", given="\n".join(commands))
     for _ in commands:

@@ -23,7 +23,7 @@ from conformance.spec import Spec
 from conformance.verdict import Status, Verdict, judge
 
 #: Raised when a reader of an older report would misread a newer one.
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(slots=True)

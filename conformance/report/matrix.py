@@ -8,11 +8,14 @@ from typing import Any
 from conformance.outcome import Outcome
 from conformance.verdict import Status
 
-KILLED, SURVIVED, OPEN, ERROR = "killed", "survived", "open", "error"
+KILLED, SURVIVED, OPEN, ELSEWHERE, ERROR = "killed", "survived", "open", "elsewhere", "error"
 
 
 class KillMatrix:
-    """Pairs of spec and mutant, each killed, survived, open (this environment cannot run the spec) or an error."""
+    """Pairs of spec and mutant, each killed, survived, or an error.
+
+    Open: this environment cannot run the spec. Elsewhere: spec or mutant are about another system.
+    """
 
     def __init__(
         self,
@@ -76,6 +79,8 @@ def _judge(outcome: Outcome | None, promised: str) -> tuple[str, str]:
         return ERROR, outcome.message
     if outcome.status is Status.UNSUPPORTED:
         return OPEN, outcome.message
+    if outcome.status is Status.NOT_APPLICABLE:
+        return ELSEWHERE, outcome.message
     if outcome.status is Status.PASSED:
         return SURVIVED, "the spec passed"
     if promised not in outcome.message:

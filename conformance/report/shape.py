@@ -42,7 +42,7 @@ REPORT: Shape = {
             **dict.fromkeys(("id", "sentence", "area", "topic", "message", "worker", "traceback", "repeat"), str),
             "level": LEVELS,
             "status": tuple(status.value for status in Status),
-            **{key: [str] for key in ("capabilities", "needs", "calls", "evidence")},
+            **{key: [str] for key in ("capabilities", "needs", "systems", "calls", "evidence")},
             **dict.fromkeys(("started", "seconds"), float),
             "run": int,
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from conformance.topology.linux import Sandbox
+from conformance.topology.sandbox import Sandbox
 from refnet.errors import RefnetError
 
 

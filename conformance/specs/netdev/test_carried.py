@@ -7,13 +7,21 @@ from typing import Any
 from conformance.harness import DriverUnderTest
 from conformance.spec import spec
 from conformance.specs.netdev.refused import refused
-from conformance.specs.netdev.test_join import carrying, neighbour, talks
-from conformance.topology.endpoints import Guest
-from conformance.topology.linux import Sandbox
+from conformance.specs.netdev.test_join import NEIGHBOURS, talks
+from conformance.system import LINUX
+from conformance.topology.linux.endpoints import LinuxGuest
+from conformance.topology.linux.sandbox import LinuxSandbox
 from refnet.errors import Unsupported
 from refnet.netdev.driver import Capability
 
 _HOUR, _HALF = 3600, 1800
+
+
+def carrying(net: LinuxSandbox, *addresses: str) -> LinuxGuest:
+    """Make a guest whose port in the sandbox has these addresses."""
+    guest = net.guest("a", *NEIGHBOURS)
+    net.add_address(guest.port, *addresses)
+    return guest
 
 
 def said(infos: list[dict[str, Any]], key: str) -> dict[str, Any]:
@@ -30,7 +38,7 @@ def limited(infos: list[dict[str, Any]], *addresses: str) -> None:
         assert 0 < preferred <= _HALF, f"the preferred lifetime of {address} was {_HALF} s, and is {preferred} s"
 
 
-def carried(net: Sandbox, device: str, family: int) -> list[str]:
+def carried(net: LinuxSandbox, device: str, family: int) -> list[str]:
     """Return the routes through a device that somebody has made, the device's name left out, in the kernel's order."""
     return [
         " ".join(f"{key}={value}" for key, value in sorted({**route, "dev": "it"}.items()) if value != [])
@@ -39,7 +47,7 @@ def carried(net: Sandbox, device: str, family: int) -> list[str]:
     ]
 
 
-def went_over(net: Sandbox, guest: Guest, family: int, before: list[str]) -> None:
+def went_over(net: LinuxSandbox, guest: LinuxGuest, family: int, before: list[str]) -> None:
     """Assert that the routes that were the port's are the bridge's, with all that they carry."""
     after = carried(net, "br0", family)
     lost = [one for one in before if one not in after]
@@ -55,9 +63,10 @@ def went_over(net: Sandbox, guest: Guest, family: int, before: list[str]) -> Non
     "CA-01",
     "An IPv4 address keeps its label on the way to a bridge; one that starts with the interface's name follows it.",
     capability=Capability.BRIDGE,
+    systems=(LINUX,),
 )
-def test_labels(netdev: DriverUnderTest, net: Sandbox) -> None:
-    guest = neighbour(net)
+def test_labels(netdev: DriverUnderTest, net: LinuxSandbox) -> None:
+    guest = net.guest("a", *NEIGHBOURS)
     net.ip(
         f"addr add 192.0.2.1/24 dev {guest.port} label {guest.port}:1",
         f"addr add 192.0.2.7/24 dev {guest.port}",
@@ -73,9 +82,10 @@ def test_labels(netdev: DriverUnderTest, net: Sandbox) -> None:
     "CA-02",
     "IPv4 and IPv6 addresses keep their finite lifetimes on the way to a bridge, and endless ones stay endless.",
     capability=(Capability.BRIDGE, Capability.IPV6),
+    systems=(LINUX,),
 )
-def test_lifetimes(netdev: DriverUnderTest, net: Sandbox) -> None:
-    guest = neighbour(net)
+def test_lifetimes(netdev: DriverUnderTest, net: LinuxSandbox) -> None:
+    guest = net.guest("a", *NEIGHBOURS)
     life = f"valid_lft {_HOUR} preferred_lft {_HALF}"
     net.ip(
         f"addr add 192.0.2.1/24 dev {guest.port}",
@@ -93,8 +103,9 @@ def test_lifetimes(netdev: DriverUnderTest, net: Sandbox) -> None:
     "CA-03",
     "Addresses without a route to their subnet (noprefixroute) come to none on the way to a bridge.",
     capability=(Capability.BRIDGE, Capability.IPV6),
+    systems=(LINUX,),
 )
-def test_no_prefix_route(netdev: DriverUnderTest, net: Sandbox) -> None:
+def test_no_prefix_route(netdev: DriverUnderTest, net: LinuxSandbox) -> None:
     guest = carrying(net, "198.51.100.1/24")
     net.ip(
         f"addr add 192.0.2.1/24 dev {guest.port} noprefixroute",
@@ -113,8 +124,9 @@ def test_no_prefix_route(netdev: DriverUnderTest, net: Sandbox) -> None:
     "CA-04",
     "IPv4 routes keep metric, table, preferred source, on-link flag and MTU on the way to a bridge, and their order.",
     capability=Capability.BRIDGE,
+    systems=(LINUX,),
 )
-def test_route_attributes(netdev: DriverUnderTest, net: Sandbox) -> None:
+def test_route_attributes(netdev: DriverUnderTest, net: LinuxSandbox) -> None:
     guest = carrying(net, "192.0.2.1/24", "192.0.2.7/24")
     guest.ip("addr add 203.0.113.9/32 dev eth0", "addr add 198.18.0.9/32 dev eth0", "addr add 10.9.9.9/32 dev eth0")
     through = f"dev {guest.port}"
@@ -139,8 +151,9 @@ def test_route_attributes(netdev: DriverUnderTest, net: Sandbox) -> None:
     "CA-05",
     "IPv6 routes keep metric, table, preferred source and MTU on the way to a bridge.",
     capability=(Capability.BRIDGE, Capability.IPV6),
+    systems=(LINUX,),
 )
-def test_ipv6_route_attributes(netdev: DriverUnderTest, net: Sandbox) -> None:
+def test_ipv6_route_attributes(netdev: DriverUnderTest, net: LinuxSandbox) -> None:
     guest = carrying(net, "2001:db8::1/64", "2001:db8::7/64")
     guest.add_address("eth0", "2001:db8:1::9/128", "2001:db8:2::9/128")
     through = f"dev {guest.port}"
@@ -163,8 +176,9 @@ def test_ipv6_route_attributes(netdev: DriverUnderTest, net: Sandbox) -> None:
     "CA-06",
     "A route with several next hops goes over with the next hop that an interface has in it; the others stay.",
     capability=Capability.BRIDGE,
+    systems=(LINUX,),
 )
-def test_multipath(netdev: DriverUnderTest, net: Sandbox) -> None:
+def test_multipath(netdev: DriverUnderTest, net: LinuxSandbox) -> None:
     guest, other = carrying(net, "192.0.2.1/24"), net.guest("b", "198.51.100.9/24")
     net.add_address(other.port, "198.51.100.1/24")
     hops = (
@@ -187,8 +201,9 @@ def test_multipath(netdev: DriverUnderTest, net: Sandbox) -> None:
     "CA-07",
     "Routes of other interfaces to the same destinations stay, with another metric, and in another table.",
     capability=Capability.BRIDGE,
+    systems=(LINUX,),
 )
-def test_same_destinations(netdev: DriverUnderTest, net: Sandbox) -> None:
+def test_same_destinations(netdev: DriverUnderTest, net: LinuxSandbox) -> None:
     guest, other = carrying(net, "192.0.2.1/24"), net.guest("b", "198.51.100.9/24", "203.0.113.9/32")
     net.add_address(other.port, "198.51.100.1/24")
     net.ip(
@@ -211,8 +226,9 @@ def test_same_destinations(netdev: DriverUnderTest, net: Sandbox) -> None:
     "An interface with a route by a next-hop object is refused as Unsupported, and nothing changes.",
     level="full",
     capability=Capability.BRIDGE,
+    systems=(LINUX,),
 )
-def test_next_hop_object(netdev: DriverUnderTest, net: Sandbox) -> None:
+def test_next_hop_object(netdev: DriverUnderTest, net: LinuxSandbox) -> None:
     guest = carrying(net, "192.0.2.1/24", "192.0.2.7/24")
     guest.add_address("eth0", "203.0.113.9/32")
     net.ip(
@@ -224,23 +240,31 @@ def test_next_hop_object(netdev: DriverUnderTest, net: Sandbox) -> None:
     net.reaches(net, "192.0.2.1", guest, "203.0.113.9", what="a route by a next-hop object")
 
 
-@spec("CA-09", "Other addresses keep label, lifetimes and noprefixroute when a gateway address becomes the first.")
-def test_gateway_keeps_attributes(netdev: DriverUnderTest, net: Sandbox) -> None:
+@spec(
+    "CA-09",
+    "Other addresses keep label, lifetimes and noprefixroute when a gateway address becomes the first.",
+    systems=(LINUX,),
+)
+def test_gateway_keeps_attributes(netdev: DriverUnderTest, net: LinuxSandbox) -> None:
     guest = foreign(net)
     netdev.ensure_gateway_address(guest.port, "192.0.2.1/24")
     kept(net, guest, first="192.0.2.1")
 
 
-@spec("CA-10", "Other addresses keep label, lifetimes and noprefixroute when the first of a subnet is deleted.")
-def test_delete_keeps_attributes(netdev: DriverUnderTest, net: Sandbox) -> None:
+@spec(
+    "CA-10",
+    "Other addresses keep label, lifetimes and noprefixroute when the first of a subnet is deleted.",
+    systems=(LINUX,),
+)
+def test_delete_keeps_attributes(netdev: DriverUnderTest, net: LinuxSandbox) -> None:
     guest = foreign(net, before="addr add 192.0.2.8/24 dev {port} broadcast +")
     netdev.delete_device_address(guest.port, "192.0.2.8/24")
     kept(net, guest, first="192.0.2.5")
 
 
-def foreign(net: Sandbox, before: str = "") -> Guest:
+def foreign(net: LinuxSandbox, before: str = "") -> LinuxGuest:
     """Make a guest whose port has addresses with all that somebody else can have set on them."""
-    guest = neighbour(net)
+    guest = net.guest("a", *NEIGHBOURS)
     net.ip(
         *([before.format(port=guest.port)] if before else []),
         f"addr add 192.0.2.5/24 dev {guest.port} label {guest.port}:5 broadcast +",
@@ -250,7 +274,7 @@ def foreign(net: Sandbox, before: str = "") -> Guest:
     return guest
 
 
-def kept(net: Sandbox, guest: Guest, *, first: str) -> None:
+def kept(net: LinuxSandbox, guest: LinuxGuest, *, first: str) -> None:
     """Assert that what :func:`foreign` has set is there still."""
     talks(net, guest, first, "192.0.2.5", "192.0.2.6", what="an address that somebody else has added")
     infos = [info for info in net.look.addresses(guest.port, 4) if info["local"] != "192.0.2.1"]
@@ -266,8 +290,12 @@ def kept(net: Sandbox, guest: Guest, *, first: str) -> None:
     )
 
 
-@spec("CA-11", "Routes keep metric, table, preferred source and on-link flag when a gateway address becomes the first.")
-def test_gateway_keeps_route_attributes(netdev: DriverUnderTest, net: Sandbox) -> None:
+@spec(
+    "CA-11",
+    "Routes keep metric, table, preferred source and on-link flag when a gateway address becomes the first.",
+    systems=(LINUX,),
+)
+def test_gateway_keeps_route_attributes(netdev: DriverUnderTest, net: LinuxSandbox) -> None:
     guest = carrying(net, "192.0.2.5/24", "192.0.2.6/24")
     guest.add_address("eth0", "203.0.113.9/32", "198.18.0.9/32")
     guest.ip("addr add 10.9.9.9/32 dev eth0")
@@ -287,8 +315,12 @@ def test_gateway_keeps_route_attributes(netdev: DriverUnderTest, net: Sandbox) -
     assert after == before, f"the routes were {'; '.join(before)}, and are {'; '.join(after)}"
 
 
-@spec("CA-12", "A device's description has each IPv4 address with its label and its lifetimes in seconds.")
-def test_described(netdev: DriverUnderTest, net: Sandbox) -> None:
+@spec(
+    "CA-12",
+    "A device's description has each IPv4 address with its label and its lifetimes in seconds.",
+    systems=(LINUX,),
+)
+def test_described(netdev: DriverUnderTest, net: LinuxSandbox) -> None:
     guest = foreign(net)
     talks(net, guest, "192.0.2.5", what="an address with a label")
     described = {str(one): one for one in netdev.device(guest.port).addresses if one.interface.version == 4}
@@ -307,8 +339,9 @@ def test_described(netdev: DriverUnderTest, net: Sandbox) -> None:
     "CA-13",
     "An IPv6 route with several next hops goes over with the next hop that an interface has in it; the others stay.",
     capability=(Capability.BRIDGE, Capability.IPV6),
+    systems=(LINUX,),
 )
-def test_ipv6_multipath(netdev: DriverUnderTest, net: Sandbox) -> None:
+def test_ipv6_multipath(netdev: DriverUnderTest, net: LinuxSandbox) -> None:
     guest, other = carrying(net, "2001:db8::1/64"), net.guest("b", "2001:db8:e::9/64")
     net.add_address(other.port, "2001:db8:e::1/64")
     hops = (

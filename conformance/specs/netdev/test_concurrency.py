@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from conformance.harness import DriverUnderTest, in_child, in_children
 from conformance.spec import spec
-from conformance.topology.linux import Sandbox
+from conformance.topology.sandbox import Sandbox
 from refnet.errors import AlreadyExists, NoSuchDevice, RefnetError
 from refnet.netdev.driver import Capability
 
@@ -136,13 +136,9 @@ def test_create_and_delete_race(netdev: DriverUnderTest, net: Sandbox) -> None:
 )
 def test_processes_join(netdev: DriverUnderTest, net: Sandbox) -> None:
     guest = net.guest("a", "192.0.2.2/24")
-    net.ip(
-        f"addr add 192.0.2.1/24 dev {guest.port}",
-        f"addr add 192.0.2.9/24 dev {guest.port}",
-        f"addr add 198.51.100.1/24 dev {guest.port}",
-        "route add 203.0.113.0/24 via 192.0.2.2",
-        "route add default via 192.0.2.2 metric 50",
-    )
+    net.add_address(guest.port, "192.0.2.1/24", "192.0.2.9/24", "198.51.100.1/24")
+    net.add_route("203.0.113.0/24", "192.0.2.2", guest.port)
+    net.add_route("default", "192.0.2.2", guest.port)
     statuses = in_children(PROCESSES, lambda _: netdev.fresh().ensure_bridge("br0", guest.port))
     assert statuses == [0] * PROCESSES, f"of {PROCESSES} processes, some failed: {statuses}"
     found = net.look.cidrs("br0")

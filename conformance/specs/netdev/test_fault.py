@@ -16,11 +16,11 @@ from typing import Any
 from conformance import faults
 from conformance.errors import SuiteError
 from conformance.harness import DriverUnderTest, in_child
-from conformance.oracles.linux import through
+from conformance.oracles.base import kind_of, through
 from conformance.oracles.state import difference
 from conformance.spec import spec
-from conformance.topology.endpoints import Guest
-from conformance.topology.linux import Sandbox
+from conformance.topology.base import Guest
+from conformance.topology.sandbox import Sandbox
 from refnet.errors import RefnetError
 from refnet.netdev.driver import Capability
 
@@ -127,7 +127,7 @@ def facts(net: Sandbox, scene: Scene) -> Facts:
         found[f"{device} is up"] = "UP" in link["flags"]
         found[f"MTU of {device}"] = link["mtu"]
         found[f"bridge of {device}"] = link.get("master")
-        if link.get("linkinfo", {}).get("info_kind") != "veth":  # its MAC address is random
+        if kind_of(link) != "veth":  # its MAC address is random
             found[f"MAC address of {device}"] = link["address"]
         found[f"addresses of {device}"] = listing.cidrs(device)
         found[f"routes through {device}"] = [

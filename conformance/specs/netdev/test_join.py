@@ -5,8 +5,8 @@ from __future__ import annotations
 from conformance.harness import DriverUnderTest
 from conformance.spec import spec
 from conformance.specs.netdev.refused import refused
-from conformance.topology.endpoints import Guest
-from conformance.topology.linux import Sandbox
+from conformance.topology.base import GUEST_DEVICE, Guest
+from conformance.topology.sandbox import Sandbox
 from refnet.errors import AlreadyEnslaved, NoSuchDevice, WrongKind
 from refnet.netdev.driver import Capability
 
@@ -22,14 +22,13 @@ _OWN = {
 _BRIDGE_AND_IPV6 = (Capability.BRIDGE, Capability.IPV6)
 
 
-def neighbour(net: Sandbox, name: str = "a") -> Guest:
-    """Make a guest that can talk with all addresses that these specs give to its port."""
-    return net.guest(name, "192.0.2.2/24", "198.51.100.2/24", "2001:db8::2/64", "2001:db8:f::2/64", "fe80::2/64")
+#: A guest with these can talk with all addresses that these specs give to its port.
+NEIGHBOURS = ("192.0.2.2/24", "198.51.100.2/24", "2001:db8::2/64", "2001:db8:f::2/64", "fe80::2/64")
 
 
 def carrying(net: Sandbox, *addresses: str) -> Guest:
     """Make a guest whose port in the sandbox has these addresses."""
-    guest = neighbour(net)
+    guest = net.guest("a", *NEIGHBOURS)
     net.add_address(guest.port, *addresses)
     return guest
 
@@ -125,7 +124,7 @@ def test_link_local_stays(netdev: DriverUnderTest, net: Sandbox) -> None:
 )
 def test_routes(netdev: DriverUnderTest, net: Sandbox) -> None:
     guest = carrying(net, "192.0.2.1/24")
-    guest.add_address("eth0", "203.0.113.9/32", "198.18.0.9/32")
+    guest.add_address(GUEST_DEVICE, "203.0.113.9/32", "198.18.0.9/32")
     net.add_route("203.0.113.0/24", "192.0.2.2", guest.port)
     net.add_route("default", "192.0.2.2", guest.port)
     for when in ("before", "after the interface joined"):
@@ -146,7 +145,7 @@ def test_routes(netdev: DriverUnderTest, net: Sandbox) -> None:
 )
 def test_ipv6_routes(netdev: DriverUnderTest, net: Sandbox) -> None:
     guest = carrying(net, "2001:db8::1/64")
-    guest.add_address("eth0", "2001:db8:1::9/128", "2001:db8:2::9/128", "2001:db8:3::9/128")
+    guest.add_address(GUEST_DEVICE, "2001:db8:1::9/128", "2001:db8:2::9/128", "2001:db8:3::9/128")
     net.add_route("2001:db8:1::/64", "2001:db8::2", guest.port)
     net.add_route("2001:db8:2::/64", "fe80::2", guest.port)
     net.add_route("default", "fe80::2", guest.port)
@@ -238,7 +237,7 @@ def test_moved(netdev: DriverUnderTest, net: Sandbox) -> None:
 )
 def test_mac(netdev: DriverUnderTest, net: Sandbox) -> None:
     guest = carrying(net, "192.0.2.1/24")
-    own = bytes.fromhex(net.look.need(guest.port)["address"].replace(":", ""))
+    own = bytes.fromhex(net.look.mac(guest.port).replace(":", ""))
     netdev.ensure_bridge("br0", guest.port)
     net.drain()
     talks(net, guest, "192.0.2.1", what="an address that went over")
@@ -284,7 +283,7 @@ def test_bridge_with_addresses(netdev: DriverUnderTest, net: Sandbox) -> None:
     talks(net, guest, "198.51.100.1", "192.0.2.9", what="an address of the bridge's own")
     talks(net, guest, "192.0.2.1", "192.0.2.7", what="an address that went over")
     net.delivers(guest, net.frame(guest, other), other, what="to a port that was there")
-    mac = net.look.need("br0")["address"]
+    mac = net.look.mac("br0")
     assert mac == "02:00:00:00:00:0a", f"the bridge has come to another MAC address: {mac}"
     found = [one for one in net.look.cidrs("br0") if one.startswith("192.")]
     assert found == ["192.0.2.9/24", "192.0.2.1/24", "192.0.2.7/24"], f"the order on br0 is {', '.join(found)}"

@@ -10,7 +10,7 @@ from conformance.harness import Call, DriverUnderTest
 from conformance.spec import spec
 from conformance.specs.netdev.test_bridge import bridged
 from conformance.topology import frames
-from conformance.topology.linux import Sandbox
+from conformance.topology.sandbox import Sandbox
 from refnet.errors import InvalidArgument, NoSuchDevice
 from refnet.netdev.driver import Capability
 
@@ -49,7 +49,7 @@ def test_set_mtu(netdev: DriverUnderTest, net: Sandbox) -> None:
     netdev.create_bridge("br0")
     for mtu in (1400, 1400, 9000, 1280):
         netdev.set_device_mtu("br0", mtu)
-        found = net.look.need("br0")["mtu"]
+        found = net.look.mtu("br0")
         assert found == mtu, f"br0 was given MTU {mtu} and has {found}"
         assert netdev.device("br0").mtu == mtu, f"device('br0').mtu is {netdev.device('br0').mtu}, not {mtu}"
 
@@ -80,9 +80,9 @@ def test_mtu_stays(netdev: DriverUnderTest, net: Sandbox) -> None:
     for number in range(3):
         guest = net.guest(f"g{number}", mtu=1400)
         netdev.add_bridge_port(f"br{number}", guest.port)
-        found = net.look.need(f"br{number}")["mtu"]
+        found = net.look.mtu(f"br{number}")
         assert found == 4000, f"br{number} was given MTU 4000, and has {found} since a smaller port joined"
-        port_mtu = net.look.need(guest.port)["mtu"]
+        port_mtu = net.look.mtu(guest.port)
         assert port_mtu in (1400, 4000), f"the port that joined had MTU 1400 and has {port_mtu}"
 
 
@@ -94,12 +94,12 @@ def test_mtu_stays(netdev: DriverUnderTest, net: Sandbox) -> None:
 def test_mtu_not_given(netdev: DriverUnderTest, net: Sandbox) -> None:
     net.plain_bridge("plain0")
     netdev.create_bridge("br0")
-    default, found = net.look.need("plain0")["mtu"], net.look.need("br0")["mtu"]
-    net.remove_plain_bridge("plain0")
+    default, found = net.look.mtu("plain0"), net.look.mtu("br0")
+    net.remove_plain("plain0")
     assert found == default, f"a bridge without an MTU asked for has {found}; the kernel's own is {default}"
     netdev.set_device_mtu("br0", 1300)
     netdev.ensure_bridge("br0")
-    found = net.look.need("br0")["mtu"]
+    found = net.look.mtu("br0")
     assert found == 1300, f"br0 had MTU 1300, and {found} after an ensure_bridge that said nothing of it"
 
 
@@ -124,17 +124,17 @@ def test_mac_is_pinned(netdev: DriverUnderTest, net: Sandbox) -> None:
     netdev.ensure_bridge("br1")
     given = net.new_mac()
     netdev.create_bridge("br2", mac_address=given)
-    born = {bridge: net.look.need(bridge)["address"] for bridge in ("br0", "br1", "br2")}
+    born = {bridge: net.look.mac(bridge) for bridge in ("br0", "br1", "br2")}
     assert born["br2"] == given, f"br2 was given {given} and has {born['br2']}"
     for bridge, mac in born.items():
         # Lower than any random one: a bridge that is not pinned takes the lowest of its ports.
         guest = net.guest(f"g-{bridge}")
-        net.ip(f"link set dev {guest.port} address 00:00:00:00:00:{bridge[-1]}1")
+        net.set_mac(guest.port, f"00:00:00:00:00:{bridge[-1]}1")
         netdev.add_bridge_port(bridge, guest.port)
-        found = net.look.need(bridge)["address"]
+        found = net.look.mac(bridge)
         assert found == mac, f"{bridge} had MAC address {mac} and has {found} since a port joined"
         netdev.remove_bridge_port(bridge, guest.port)
-        found = net.look.need(bridge)["address"]
+        found = net.look.mac(bridge)
         assert found == mac, f"{bridge} had MAC address {mac} and has {found} since a port left"
 
 
@@ -147,7 +147,7 @@ def test_macs_differ(netdev: DriverUnderTest, net: Sandbox) -> None:
     names = [f"br{number}" for number in range(8)]
     for number, name in enumerate(names):
         (netdev.create_bridge if number % 2 else netdev.ensure_bridge)(name)
-    macs = [net.look.need(name)["address"] for name in names]
+    macs = [net.look.mac(name) for name in names]
     assert len(set(macs)) == len(macs), f"two of these bridges have the same MAC address: {sorted(macs)}"
     for mac in macs:
         assert not int(mac[:2], 16) & 1, f"{mac} is a group address"
@@ -162,7 +162,7 @@ def test_set_mac(netdev: DriverUnderTest, net: Sandbox) -> None:
     netdev.create_bridge("br0")
     for mac in ("02:aa:bb:cc:dd:01", "02:AA:BB:CC:DD:02"):
         netdev.set_device_macaddr("br0", mac)
-        found = net.look.need("br0")["address"]
+        found = net.look.mac("br0")
         assert found == mac.lower(), f"br0 was given MAC address {mac} and has {found}"
     assert net.look.up("br0"), "br0 is down since its MAC address was set"
     with net.look.unwritten("ensure_bridge with the MAC address in upper case"):

@@ -8,7 +8,7 @@ from typing import Any
 from conformance.harness import DriverUnderTest
 from conformance.spec import spec
 from conformance.topology import frames
-from conformance.topology.linux import Sandbox
+from conformance.topology.sandbox import Sandbox
 from refnet.errors import InvalidName
 from refnet.netdev.driver import Capability
 

@@ -13,8 +13,8 @@ from conformance.oracles.state import difference
 from conformance.spec import spec
 from conformance.specs.netdev.refused import refusal, refused
 from conformance.topology import frames
-from conformance.topology.endpoints import Guest, TapHolder, opens_for
-from conformance.topology.linux import Sandbox
+from conformance.topology.base import Guest, Holder
+from conformance.topology.sandbox import Sandbox
 from refnet.errors import InvalidArgument, Mismatch, WrongKind
 from refnet.netdev.driver import Capability, Kind
 
@@ -34,7 +34,7 @@ BAD_VALUES: dict[str, tuple[object, ...]] = {
 }
 
 
-def held(net: Sandbox, tap: str, *, queues: int = 1) -> TapHolder:
+def held(net: Sandbox, tap: str, *, queues: int = 1) -> Holder:
     """Hold a tap that has to be there to be held."""
     try:
         return net.hold(tap, queues=queues)
@@ -53,7 +53,7 @@ def plugged(netdev: DriverUnderTest, net: Sandbox, tap: str = "tap0", *names: st
     return guests
 
 
-def talk(net: Sandbox, holder: TapHolder, guest: Guest, what: str) -> None:
+def talk(net: Sandbox, holder: Holder, guest: Guest, what: str) -> None:
     """Prove that frames go from a tap's holder to a guest on its bridge, and back."""
     net.delivers(holder, net.frame(holder, guest), guest, what=f"{what}: a frame from the tap")
     net.delivers(guest, net.frame(guest, holder), holder, what=f"{what}: a frame to the tap")
@@ -234,7 +234,7 @@ def test_other_queues(netdev: DriverUnderTest, net: Sandbox) -> None:
 def test_wrong_kind(netdev: DriverUnderTest, net: Sandbox) -> None:
     net.foreign("bridge9", Kind.BRIDGE)
     net.foreign("tun9", Kind.TUN)
-    for name in ("bridge9", "tun9", net.guest("a").port, "lo"):
+    for name in ("bridge9", "tun9", net.guest("a").port, net.loopback):
         with refused(net, WrongKind, f"create_tap_dev of {name}, which is no tap,") as taken:
             netdev.create_tap_dev(name, net.new_mac(), mtu=1400)
         assert taken.error.device == name, f"the error is about {taken.error.device}, not about {name}"
@@ -245,7 +245,7 @@ def test_wrong_kind(netdev: DriverUnderTest, net: Sandbox) -> None:
 
 def owned(net: Sandbox, *, uid: int = ANOTHER, gid: int = ANOTHER, expected: bool) -> None:
     """See whether a user may hold the tap."""
-    seen = opens_for("tap0", uid=uid, gid=gid)
+    seen = net.may_hold("tap0", uid=uid, gid=gid)
     assert seen is expected, f"user {uid}, group {gid} can{'' if seen else 'not'} hold tap0"
 
 

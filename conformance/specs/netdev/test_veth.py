@@ -5,8 +5,8 @@ from __future__ import annotations
 from conformance.harness import DriverUnderTest
 from conformance.spec import spec
 from conformance.specs.netdev.refused import refusal, refused
-from conformance.topology.endpoints import Guest
-from conformance.topology.linux import Sandbox
+from conformance.topology.base import Guest
+from conformance.topology.sandbox import Sandbox
 from refnet.errors import InvalidArgument, Mismatch, WrongKind
 from refnet.netdev.driver import Capability, Kind
 
@@ -195,7 +195,7 @@ def test_other_end_is_elsewhere(netdev: DriverUnderTest, net: Sandbox) -> None:
 )
 def test_wrong_kind(netdev: DriverUnderTest, net: Sandbox) -> None:
     net.foreign("bridge9", Kind.BRIDGE)
-    for taken in ("bridge9", "lo"):
+    for taken in ("bridge9", net.loopback):
         for ends in ((taken, "v1"), ("v0", taken)):
             with refused(net, WrongKind, f"create_veth_pair of {ends[0]} and {ends[1]}") as said:
                 netdev.create_veth_pair(*ends, mtu=1400)

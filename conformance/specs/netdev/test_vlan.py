@@ -6,9 +6,9 @@ from conformance.harness import DriverUnderTest
 from conformance.spec import spec
 from conformance.specs.netdev.refused import refusal, refused
 from conformance.topology import frames
-from conformance.topology.endpoints import Guest
+from conformance.topology.base import Guest
 from conformance.topology.frames import Frame
-from conformance.topology.linux import Sandbox
+from conformance.topology.sandbox import Sandbox
 from refnet.errors import AlreadyExists, InvalidArgument, Mismatch, NoSuchDevice, RefnetError, WrongKind
 from refnet.netdev.driver import Capability, Kind, Vlan
 
@@ -235,7 +235,7 @@ def test_bad_arguments(netdev: DriverUnderTest, net: Sandbox) -> None:
 def test_wrong_kind(netdev: DriverUnderTest, net: Sandbox) -> None:
     trunk = net.guest("trunk")
     net.foreign("bridge9", Kind.BRIDGE)
-    for name in ("bridge9", trunk.port, "lo"):
+    for name in ("bridge9", trunk.port, net.loopback):
         with refused(net, WrongKind, f"ensure_vlan as {name}, which is no VLAN device,") as taken:
             netdev.ensure_vlan(5, trunk.port, name, mac_address=net.new_mac(), mtu=1400)
         assert taken.error.device == name, f"the error is about {taken.error.device}, not about {name}"

@@ -1,12 +1,16 @@
-"""Linux namespaces by system call. Python has ``os.unshare`` and ``os.setns`` only from 3.12 on."""
+"""Linux namespaces by system call. Python has ``os.unshare`` and ``os.setns`` only from 3.12 on.
+
+The module can be imported anywhere; a Python without ctypes is none that runs specs on Linux.
+"""
 
 from __future__ import annotations
 
 import contextlib
-import ctypes
+import functools
 import os
 import threading
 from collections.abc import Iterator
+from typing import Any
 
 CLONE_NEWNS = 0x00020000
 CLONE_NEWUTS = 0x04000000
@@ -22,7 +26,12 @@ _MNT_DETACH = 2
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
-_libc = ctypes.CDLL(None, use_errno=True)
+
+@functools.cache
+def _libc() -> Any:
+    import ctypes
+
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def unshare(flags: int) -> None:
@@ -31,7 +40,7 @@ def unshare(flags: int) -> None:
     Raises:
         OSError: the kernel refused.
     """
-    _call("unshare", _libc.unshare(flags))
+    _call("unshare", _libc().unshare(flags))
 
 
 def setns(descriptor: int, kind: int = CLONE_NEWNET) -> None:
@@ -40,7 +49,7 @@ def setns(descriptor: int, kind: int = CLONE_NEWNET) -> None:
     Raises:
         OSError: the kernel refused.
     """
-    _call("setns", _libc.setns(descriptor, kind))
+    _call("setns", _libc().setns(descriptor, kind))
 
 
 def mount(source: str, target: str, kind: str | None, flags: int = 0) -> None:
@@ -50,7 +59,7 @@ def mount(source: str, target: str, kind: str | None, flags: int = 0) -> None:
         OSError: the kernel refused.
     """
     filesystem = kind.encode() if kind else None
-    _call(f"mount {target}", _libc.mount(source.encode(), target.encode(), filesystem, ctypes.c_ulong(flags), None))
+    _call(f"mount {target}", _libc().mount(source.encode(), target.encode(), filesystem, _unsigned(flags), None))
 
 
 def unmount(target: str) -> None:
@@ -59,17 +68,17 @@ def unmount(target: str) -> None:
     Raises:
         OSError: the kernel refused.
     """
-    _call(f"umount {target}", _libc.umount2(target.encode(), _MNT_DETACH))
+    _call(f"umount {target}", _libc().umount2(target.encode(), _MNT_DETACH))
 
 
 def die_with_parent() -> None:
     """Ask for SIGKILL when the parent dies."""
-    _call("prctl", _libc.prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0))
+    _call("prctl", _libc().prctl(_PR_SET_PDEATHSIG, 9, 0, 0, 0))
 
 
 def adopt_orphans() -> None:
     """Become the parent of all descendants whose parent dies, so that none gets out of sight."""
-    _call("prctl", _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+    _call("prctl", _libc().prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 
 
 def current_network() -> int:
@@ -112,7 +121,15 @@ def entered(descriptor: int) -> Iterator[None]:
         os.close(home)
 
 
+def _unsigned(flags: int) -> Any:
+    import ctypes
+
+    return ctypes.c_ulong(flags)
+
+
 def _call(what: str, result: int) -> None:
     if result != 0:
+        import ctypes
+
         number = ctypes.get_errno()
         raise OSError(number, f"{what}: {os.strerror(number)}")

@@ -15,11 +15,12 @@ import struct
 import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from conformance.errors import SuiteError
-from conformance.topology import frames, namespaces
+from conformance.topology import frames
+from conformance.topology.base import GUEST_DEVICE, Guest, Stack
 from conformance.topology.frames import Captured, Frame
+from conformance.topology.linux import namespaces
 
 _ETH_P_ALL = 0x0003
 _SOL_PACKET = 263
@@ -30,29 +31,8 @@ _TUNSETIFF = 0x400454CA
 _IFF_TAP, _IFF_NO_PI, _IFF_MULTI_QUEUE = 0x0002, 0x1000, 0x0100
 
 
-class Endpoint(Protocol):
-    """Something that sends and sees frames at the edge of the network under test."""
-
-    name: str
-    mac: str
-    #: All that it has sent and seen, for the evidence.
-    record: list[Captured]
-
-    def fileno(self) -> int:
-        """Return what to wait on for frames."""
-        ...
-
-    def send(self, frame: Frame) -> None:
-        """Put a frame on the wire."""
-        ...
-
-    def receive(self) -> list[bytes]:
-        """Return the frames that have arrived and not been returned before."""
-        ...
-
-
-class Stack:
-    """A network stack: the sandbox's own, or a guest's. Sockets opened in it work from anywhere."""
+class LinuxStack(Stack):
+    """A network namespace, kept by a descriptor."""
 
     def __init__(self, name: str, namespace: int) -> None:
         """Take over the descriptor of a network namespace."""
@@ -80,7 +60,7 @@ class Stack:
         return done.stdout
 
     def ip(self, *commands: str) -> None:
-        """Run ``ip`` commands in one batch, such as ``"link set dev eth0 up"``."""
+        """Run ``ip`` commands in one batch, such as ``f"link set dev {GUEST_DEVICE} up"``."""
         self.run("ip", "-batch", "-", stdin="".join(f"{command}\n" for command in commands))
 
     def sysctl(self, key: str, value: int | str) -> None:
@@ -103,20 +83,17 @@ class Stack:
         """Add a route, such as one to ``203.0.113.0/24`` or ``default``, by a gateway behind a device."""
         self.ip(f"route add {destination} via {gateway} dev {device}")
 
-    def clear(self, device: str) -> None:
-        """Take addresses, but link-local IPv6 ones, and routes from a device."""
-        # IPv4 routes go with the last address.
-        self.ip(f"addr flush dev {device} scope global")
-        self.run("ip", "-6", "route", "flush", "table", "all", "dev", device, "proto", "boot")
-
     def forget_neighbours(self) -> None:
         """Forget which MAC address other stacks' addresses are at, so that they have to answer for them again."""
         self.ip("neigh flush all")
 
-    def detect_duplicates(self, device: str) -> None:
-        """Have the kernel look for duplicates of new IPv6 addresses of a device, as it does outside of sandboxes."""
-        for key in ("accept_dad", "dad_transmits"):
-            self.sysctl(f"net/ipv6/conf/{device}/{key}", 1)
+    def plain_bridge(self, name: str, *ports: str) -> None:
+        """Make a bridge with ip(8)."""
+        self.ip(
+            f"link add name {name} type bridge",
+            f"link set dev {name} up",
+            *(f"link set dev {port} master {name}" for port in ports),
+        )
 
     def datagram_socket(self, address: str, port: int = 0) -> socket.socket:
         """Open a UDP socket in this stack, bound to one of its addresses; the caller closes it."""
@@ -136,10 +113,10 @@ class Stack:
         os.close(self.namespace)
 
 
-class Guest(Stack):
-    """A guest: a network stack of its own behind a virtual cable, whose near end ``port`` is in the sandbox."""
+class LinuxGuest(LinuxStack, Guest):
+    """A guest in a namespace of its own, behind a veth pair."""
 
-    def __init__(self, sandbox: Stack, name: str, mac: str, addresses: Sequence[str], mtu: int) -> None:
+    def __init__(self, sandbox: LinuxStack, name: str, mac: str, addresses: Sequence[str], mtu: int) -> None:
         """Make the namespace and the cable, and start seeing frames."""
         super().__init__(name, namespaces.new_network())
         self.mac = mac
@@ -148,17 +125,21 @@ class Guest(Stack):
         target = f"/proc/{os.getpid()}/fd/{self.namespace}"
         try:
             sandbox.ip(
-                f"link add dev {self.port} mtu {mtu} type veth peer name eth0 address {mac} mtu {mtu} netns {target}",
+                f"link add dev {self.port} mtu {mtu} type veth "
+                f"peer name {GUEST_DEVICE} address {mac} mtu {mtu} netns {target}",
                 f"link set dev {self.port} up",
             )
             quiet(self)
             self.ip(
                 "link set dev lo up",
-                "link set dev eth0 up",
-                *(f"addr add {address} dev eth0{' nodad' if ':' in address else ''}" for address in addresses),
+                f"link set dev {GUEST_DEVICE} up",
+                *(
+                    f"addr add {address} dev {GUEST_DEVICE}{' nodad' if ':' in address else ''}"
+                    for address in addresses
+                ),
             )
             with self.entered():
-                self._socket = _packet_socket("eth0")
+                self._socket = _packet_socket(GUEST_DEVICE)
         except BaseException:
             self.close()
             raise
@@ -185,8 +166,8 @@ class Guest(Stack):
 
     def tagged(self, vlan: int, *addresses: str) -> None:
         """Give the guest addresses in a VLAN of its cable; what it sends from them carries the tag."""
-        device = f"eth0.{vlan}"
-        self.ip(f"link add link eth0 name {device} type vlan id {vlan}", f"link set dev {device} up")
+        device = f"{GUEST_DEVICE}.{vlan}"
+        self.ip(f"link add link {GUEST_DEVICE} name {device} type vlan id {vlan}", f"link set dev {device} up")
         self.add_address(device, *addresses)
 
     def shut(self) -> None:
@@ -198,7 +179,8 @@ class Guest(Stack):
 class NearEnd:
     """An endpoint on the near end of a guest's cable."""
 
-    def __init__(self, stack: Stack, guest: Guest) -> None:
+    def __init__(self, stack: LinuxStack, guest: Guest) -> None:
+        """Start seeing frames."""
         self.name = guest.port
         self.mac = "02:00:00:00:00:fe"
         self.record: list[Captured] = []
@@ -228,7 +210,7 @@ class NearEnd:
 class TapHolder:
     """A program that holds a tap, as a hypervisor does. ``queues`` is how often it holds it."""
 
-    def __init__(self, stack: Stack, tap: str, mac: str, *, queues: int = 1) -> None:
+    def __init__(self, stack: LinuxStack, tap: str, mac: str, *, queues: int = 1) -> None:
         """Open the tap.
 
         Raises:
@@ -330,7 +312,7 @@ def opens_for(tap: str, *, uid: int, gid: int) -> bool:
     return status == 0
 
 
-def quiet(stack: Stack) -> None:
+def quiet(stack: LinuxStack) -> None:
     """Leave duplicate address detection and router solicitation out: they take time, and prove nothing here."""
     for scope in ("all", "default"):
         with contextlib.suppress(FileNotFoundError):

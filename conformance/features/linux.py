@@ -1,21 +1,15 @@
-"""What this environment can do, found out by the suite itself: by doing it, in a network namespace of its own.
-
-The answer is independent of what a driver says, and a spec that could not be run is recorded with it.
-"""
+"""What a Linux environment can do, tried in a network namespace."""
 
 from __future__ import annotations
 
-import functools
 import os
 from pathlib import Path
 
 from conformance.errors import SuiteError
-from conformance.topology import namespaces
-from conformance.topology.endpoints import Stack, open_tap
+from conformance.features import SECOND_USER
+from conformance.topology.linux import namespaces
+from conformance.topology.linux.endpoints import LinuxStack, open_tap
 from refnet.netdev.driver import Capability
-
-#: Needs of specs that no driver can declare.
-SECOND_USER = "second-user"
 
 _ATTEMPT = "attempt"
 _LINKS = {
@@ -34,13 +28,12 @@ _TAPS = {
 }
 
 
-@functools.cache
 def lacking(feature: str) -> str | None:
     """Return why a capability or a need cannot be had in this environment, in the system's words; None: it can."""
     if feature == SECOND_USER:
         return _second_user()
     capability = Capability(feature)
-    stack = Stack("probe", namespaces.new_network())
+    stack = LinuxStack("probe", namespaces.new_network())
     try:
         if capability is Capability.IPV6:
             return _attempt(stack, "addr add 2001:db8::1/64 dev lo")
@@ -54,7 +47,7 @@ def lacking(feature: str) -> str | None:
         stack.close()
 
 
-def _attempt(stack: Stack, command: str) -> str | None:
+def _attempt(stack: LinuxStack, command: str) -> str | None:
     try:
         stack.ip(command)
     except SuiteError as error:
@@ -63,7 +56,7 @@ def _attempt(stack: Stack, command: str) -> str | None:
     return None
 
 
-def _held(stack: Stack) -> str | None:
+def _held(stack: LinuxStack) -> str | None:
     """See that a tap can be held as well, which takes the right to open /dev/net/tun."""
     with stack.entered():
         try:

@@ -1,12 +1,9 @@
-"""The sandbox on Linux: a network namespace for each spec, the endpoints in it, and what is proven between them.
-
-Everything here is made with the ``ip`` command and system calls; nothing is shared with the drivers that are judged.
-"""
+"""One spec's network, on whichever system: what is built in it, and what is proven between its endpoints."""
 
 from __future__ import annotations
 
+import abc
 import contextlib
-import os
 import random
 import select
 import socket
@@ -14,9 +11,9 @@ import time
 from collections.abc import Iterator
 
 from conformance.errors import Inconclusive, SuiteError
-from conformance.oracles.linux import Oracle
-from conformance.topology import frames, namespaces
-from conformance.topology.endpoints import Endpoint, Guest, NearEnd, Stack, TapHolder, quiet
+from conformance.oracles.base import Oracle
+from conformance.topology import frames
+from conformance.topology.base import Endpoint, Guest, Holder, Stack
 from conformance.topology.frames import Captured, Frame
 from refnet.netdev.driver import Kind
 
@@ -25,90 +22,102 @@ ARRIVAL_LIMIT = 5.0
 #: Seconds between two sendings of a datagram that may have been lost to address resolution.
 _RESEND = 0.3
 
-_MS_NOSUID, _MS_NODEV = 2, 4
-
 
 class Sandbox(Stack):
-    """One spec's network: a fresh namespace that the driver works in, and the endpoints around it."""
+    """One spec's network: a fresh stack that the driver works in, and the endpoints around it."""
 
-    def __init__(self, seed: str, *, arrival_limit: float = ARRIVAL_LIMIT) -> None:
-        """Move the calling thread into a new network namespace, with its own view of /sys and a loopback that is up."""
+    #: What the system calls the loopback.
+    loopback: str
+    look: Oracle
+
+    def __init__(self, seed: str, arrival_limit: float) -> None:
+        """Know nothing yet."""
+        self.name = "sandbox"
         self.arrival_limit = arrival_limit
-        self._home = namespaces.current_network()
-        super().__init__("sandbox", namespaces.new_network())
-        namespaces.setns(self.namespace)
-        # /sys shows the namespace that it was mounted in: a driver that looks there has to see this one.
-        namespaces.mount("sysfs", "/sys", "sysfs")
-        # And other sandboxes' locks and files are not this one's to see.
-        namespaces.mount("tmpfs", "/run", "tmpfs", _MS_NOSUID | _MS_NODEV)
         self.random = random.Random(seed)
-        self.look = Oracle()
-        self._endpoints: list[Guest | TapHolder] = []
+        self._endpoints: list[Guest | Holder] = []
         self._stacks: list[Stack] = []
         self._foreign: list[str] = []
         self._tokens = 0
-        quiet(self)
-        # The kernel's own default, which a namespace otherwise inherits from the host.
-        for scope in ("all", "default"):
-            self.sysctl(f"net/ipv4/conf/{scope}/promote_secondaries", 0)
-        self.ip("link set dev lo up")
 
     # -- building -------------------------------------------------------------------------------------
 
+    @abc.abstractmethod
     def guest(self, name: str, *addresses: str, mac: str | None = None, mtu: int = 1500) -> Guest:
         """Make a guest with these addresses; its port ``p-NAME`` is in the sandbox, up, and of no bridge."""
-        guest = Guest(self, name, mac or self.new_mac(), addresses, mtu)
-        self._endpoints.append(guest)
-        return guest
 
-    def hold(self, tap: str, *, mac: str | None = None, queues: int = 1) -> TapHolder:
+    @abc.abstractmethod
+    def hold(self, tap: str, *, mac: str | None = None, queues: int = 1) -> Holder:
         """Hold a tap of the sandbox as a hypervisor does.
 
         Raises:
             OSError: the kernel does not let it be opened so.
         """
-        holder = TapHolder(self, tap, mac or self.new_mac(), queues=queues)
-        self._endpoints.append(holder)
-        # Its carrier has come: a bridge takes its frames, and gives it any, when the kernel has told the bridge.
-        self.look.rest()
-        return holder
+
+    @abc.abstractmethod
+    def may_hold(self, tap: str, *, uid: int, gid: int) -> bool:
+        """Whether a tap of the sandbox can be held by a user without privilege."""
+
+    @abc.abstractmethod
+    def near_end(self, guest: Guest) -> Holder:
+        """Return an endpoint on the near end of a guest's cable."""
 
     @contextlib.contextmanager
     def attached(self, guest: Guest) -> Iterator[Endpoint]:
         """Have an endpoint on the near end of a guest's cable: what it sends, the guest gets, bridge or not."""
-        near = NearEnd(self, guest)
+        near = self.near_end(guest)
         try:
             yield near
         finally:
             near.shut()
 
-    def plain_bridge(self, name: str) -> None:
-        """Make a bridge as the system itself makes one, for comparison."""
-        self.ip(f"link add name {name} type bridge", f"link set dev {name} up")
+    @abc.abstractmethod
+    def remove_plain(self, *devices: str) -> None:
+        """Take such plain devices away again; with one end of a cable the other goes."""
 
-    def remove_plain_bridge(self, name: str) -> None:
-        """Take such a bridge away again."""
-        self.ip(f"link delete dev {name}")
+    @abc.abstractmethod
+    def plain_cables(self, *names: str) -> None:
+        """Make virtual cables as the system itself makes them; what bears the name is up, the other end is nobody's."""
 
+    @abc.abstractmethod
     def foreign(self, name: str, kind: Kind) -> None:
         """Make a device that is nobody's concern but has a name that somebody wants: a bridge, a tap or a tun."""
-        made = {
-            Kind.BRIDGE: f"link add name {name} type bridge",
-            Kind.TAP: f"tuntap add dev {name} mode tap",
-            Kind.TUN: f"tuntap add dev {name} mode tun",
-        }
-        self.ip(made[kind])
-        self._foreign.append(name)
 
+    @abc.abstractmethod
+    def rename(self, device: str, name: str) -> None:
+        """Give a device another name, as somebody else would; it is up afterwards."""
+
+    @abc.abstractmethod
+    def set_mac(self, device: str, mac: str) -> None:
+        """Give a device a MAC address, as somebody else would."""
+
+    @abc.abstractmethod
     def move(self, device: str, stack: Stack) -> None:
         """Move a device of the sandbox into another stack."""
-        self.ip(f"link set dev {device} netns /proc/{os.getpid()}/fd/{stack.namespace}")
 
+    @abc.abstractmethod
     def neighbour(self, name: str) -> Stack:
         """Make another, empty network stack beside the sandbox."""
-        stack = Stack(name, namespaces.new_network())
-        self._stacks.append(stack)
-        return stack
+
+    @abc.abstractmethod
+    def clear(self, device: str) -> None:
+        """Take addresses, but link-local IPv6 ones, and routes from a device."""
+
+    @abc.abstractmethod
+    def detect_duplicates(self, device: str) -> None:
+        """Have the kernel look for duplicates of new IPv6 addresses of a device, as it does outside of sandboxes."""
+
+    @abc.abstractmethod
+    def other_rules(self) -> contextlib.AbstractContextManager[None]:
+        """Have rules of routing beside the routes that no driver has to do with, where the system has such rules."""
+
+    @abc.abstractmethod
+    def drop_privileges(self) -> None:
+        """Take from the calling process, for good, every privilege that changing a network takes.
+
+        Raises:
+            SuiteError: the system does not let it go.
+        """
 
     def new_mac(self) -> str:
         """Return a locally administered unicast MAC address that this spec has not used."""
@@ -255,37 +264,31 @@ class Sandbox(Stack):
 
     # -- ending ---------------------------------------------------------------------------------------
 
+    def let_go(self) -> None:
+        """Have nobody hold a tap any more: FreeBSD's kernel deletes none that is held, and waits."""
+        for endpoint in self._endpoints:
+            if not isinstance(endpoint, Guest):
+                endpoint.shut()
+
+    @abc.abstractmethod
     def remove_endpoints(self) -> None:
         """Take the scaffolding away, so that what is left is the driver's."""
-        ports = [endpoint.port for endpoint in self._endpoints if isinstance(endpoint, Guest)]
-        for endpoint in self._endpoints:
-            endpoint.shut()
-        self._endpoints.clear()
-        for stack in self._stacks:
-            stack.close()
-        self._stacks.clear()
-        # The far ends go with their namespaces, which the kernel does in its own time; the near ends go now.
-        for port in ports:
-            with contextlib.suppress(SuiteError):
-                self.ip(f"link delete dev {port}")
-        for name in self._foreign:
-            with contextlib.suppress(SuiteError):
-                self.ip(f"link delete dev {name}")
-        self._foreign.clear()
 
     def captures(self) -> dict[str, list[Captured]]:
         """Return what each endpoint has sent and seen."""
         self.drain()
         return {endpoint.name: endpoint.record for endpoint in self._endpoints}
 
+    @abc.abstractmethod
+    def shell(self, pid: int) -> str:
+        """Return the command that opens a shell in the sandbox, from another terminal of the host.
+
+        ``pid`` is this process's, as the host sees it.
+        """
+
+    @abc.abstractmethod
     def leave(self) -> None:
-        """Bring the calling thread back and let go of the namespace."""
-        for directory in ("/run", "/sys"):
-            with contextlib.suppress(OSError):
-                namespaces.unmount(directory)
-        namespaces.setns(self._home)
-        os.close(self._home)
-        self.close()
+        """Bring the calling thread back to where it was before, if it can go back, and let go of the stack."""
 
 
 def _converse(here: socket.socket, there: socket.socket, limit: float) -> bool:

@@ -1,0 +1,20 @@
+"""What this environment can do, found out by the suite itself: by doing it, in a network stack of its own.
+
+The answer is independent of what a driver says, and a spec that could not be run is recorded with it.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from conformance import system
+
+#: Needs of specs that no driver can declare.
+SECOND_USER = "second-user"
+
+
+@functools.cache
+def lacking(feature: str) -> str | None:
+    """Return why a capability or a need cannot be had in this environment, in the system's words; None: it can."""
+    words: str | None = system.half("conformance.features").lacking(feature)
+    return words

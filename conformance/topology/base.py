@@ -1,0 +1,114 @@
+"""What a topology is made of, on whichever system: endpoints, and network stacks."""
+
+from __future__ import annotations
+
+import abc
+import socket
+from typing import Protocol
+
+from conformance.topology.frames import Captured, Frame
+
+#: What a guest calls its end of the cable.
+GUEST_DEVICE = "eth0"
+
+
+class Endpoint(Protocol):
+    """Something that sends and sees frames at the edge of the network under test."""
+
+    name: str
+    mac: str
+    #: All that it has sent and seen, for the evidence.
+    record: list[Captured]
+
+    def fileno(self) -> int:
+        """Return what to wait on for frames."""
+        ...
+
+    def send(self, frame: Frame) -> None:
+        """Put a frame on the wire."""
+        ...
+
+    def receive(self) -> list[bytes]:
+        """Return the frames that have arrived and not been returned before."""
+        ...
+
+
+class Holder(Endpoint, Protocol):
+    """An endpoint that holds a tap, as a hypervisor does, until it lets go."""
+
+    def shut(self) -> None:
+        """Let go of the tap."""
+        ...
+
+
+class Stack(abc.ABC):
+    """A network stack: the sandbox's own, or a guest's. Sockets opened in it work from anywhere."""
+
+    name: str
+
+    @abc.abstractmethod
+    def run(self, *argv: str, stdin: str | None = None) -> str:
+        """Run a program of the suite's own in this stack and return what it printed.
+
+        Raises:
+            SuiteError: it failed; scaffolding that cannot be built is no verdict on anybody.
+        """
+
+    @abc.abstractmethod
+    def add_address(self, device: str, *addresses: str, detection: bool = False) -> None:
+        """Give a device addresses; those of IPv6 without looking for duplicates, unless ``detection`` says so."""
+
+    @abc.abstractmethod
+    def add_route(self, destination: str, gateway: str, device: str) -> None:
+        """Add a route, such as one to ``203.0.113.0/24`` or ``default``, by a gateway behind a device."""
+
+    @abc.abstractmethod
+    def forget_neighbours(self) -> None:
+        """Forget which MAC address other stacks' addresses are at, so that they have to answer for them again."""
+
+    @abc.abstractmethod
+    def plain_bridge(self, name: str, *ports: str) -> None:
+        """Make a bridge as the system itself makes one, up, with these ports."""
+
+    @abc.abstractmethod
+    def datagram_socket(self, address: str, port: int = 0) -> socket.socket:
+        """Open a UDP socket in this stack, bound to one of its addresses; the caller closes it.
+
+        Raises:
+            OSError: it cannot be bound so.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Let go of the stack."""
+
+
+class Guest(Stack):
+    """A guest: a network stack of its own behind a virtual cable, whose near end ``port`` is in the sandbox.
+
+    It is an endpoint as well: it sends and sees frames at its end of the cable.
+    """
+
+    mac: str
+    port: str
+    record: list[Captured]
+
+    @abc.abstractmethod
+    def fileno(self) -> int:
+        """Return what to wait on for frames."""
+
+    @abc.abstractmethod
+    def send(self, frame: Frame) -> None:
+        """Put a frame on the wire."""
+
+    @abc.abstractmethod
+    def receive(self) -> list[bytes]:
+        """Return the frames that have arrived, with their VLAN tags, and not been returned before."""
+
+    @abc.abstractmethod
+    def tagged(self, vlan: int, *addresses: str) -> None:
+        """Give the guest addresses in a VLAN of its cable; what it sends from them carries the tag."""
+
+    @abc.abstractmethod
+    def shut(self) -> None:
+        """Stop seeing frames and let go of the stack."""

@@ -1,0 +1,166 @@
+"""The sandbox on FreeBSD: the vnet jail that this process is in, and the endpoints in it.
+
+Whoever runs specs has put a process into a jail for each (:mod:`conformance.jailed`): a process cannot leave a jail.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+from conformance.errors import SuiteError
+from conformance.oracles.freebsd import FreeBsdOracle
+from conformance.programs import run
+from conformance.topology.base import Guest, Holder, Stack
+from conformance.topology.freebsd import jails
+from conformance.topology.freebsd.endpoints import (
+    QUIET,
+    FreeBsdGuest,
+    FreeBsdStack,
+    NearEnd,
+    TapHolder,
+    opens_for,
+)
+from conformance.topology.sandbox import ARRIVAL_LIMIT, Sandbox
+from refnet.netdev.driver import Kind
+
+#: Set in the jail: its name, as the host has it.
+JAIL = "REFNET_CONFORMANCE_JAIL"
+#: The user "nobody" of every FreeBSD.
+_NOBODY = 65534
+#: Times that another owner of an address is asked for, a second each.
+_ATTEMPTS = 30
+
+
+class FreeBsdSandbox(FreeBsdStack, Sandbox):
+    """The network stack of the jail that this process is in."""
+
+    loopback = "lo0"
+
+    def __init__(self, seed: str, *, arrival_limit: float = ARRIVAL_LIMIT) -> None:
+        """See that this is a jail with a network stack of its own, and set its loopback up.
+
+        Raises:
+            SuiteError: it is none: what a driver did would be done to the host.
+        """
+        Sandbox.__init__(self, seed, arrival_limit)
+        FreeBsdStack.__init__(self, "sandbox", None)
+        if run(["sysctl", "-n", "security.jail.jailed", "security.jail.vnet"]).split() != ["1", "1"]:
+            raise SuiteError("this process is in no jail with a network stack of its own: a spec would change the host")
+        self.look = FreeBsdOracle()
+        self._is_detecting = False
+        self.script(QUIET, "ifconfig lo0 127.0.0.1/8 up")
+
+    # -- building -------------------------------------------------------------------------------------
+
+    def guest(self, name: str, *addresses: str, mac: str | None = None, mtu: int = 1500) -> FreeBsdGuest:
+        """Make a jail below this one and a cable to it."""
+        guest = FreeBsdGuest(self, name, mac or self.new_mac(), addresses, mtu)
+        self._endpoints.append(guest)
+        return guest
+
+    def hold(self, tap: str, *, mac: str | None = None, queues: int = 1) -> Holder:
+        """Open the tap's device node."""
+        holder = TapHolder(tap, mac or self.new_mac(), queues=queues)
+        self._endpoints.append(holder)
+        self.look.rest()
+        return holder
+
+    def may_hold(self, tap: str, *, uid: int, gid: int) -> bool:
+        """Try it in a child process."""
+        return opens_for(tap, uid=uid, gid=gid)
+
+    def near_end(self, guest: Guest) -> Holder:
+        """Return an endpoint on the near end of a guest's cable."""
+        return NearEnd(guest)
+
+    def remove_plain(self, *devices: str) -> None:
+        """Destroy them with ifconfig(8)."""
+        self.script(*(f"ifconfig {device} destroy" for device in devices))
+
+    def plain_cables(self, *names: str) -> None:
+        """Make epairs."""
+        self.script(*(f"ifconfig $(ifconfig epair create) name {name} up >/dev/null" for name in names))
+
+    def foreign(self, name: str, kind: Kind) -> None:
+        """Make the device with ifconfig(8)."""
+        self.script(f"ifconfig {kind} create name {name} >/dev/null")
+        self._foreign.append(name)
+
+    def rename(self, device: str, name: str) -> None:
+        """Rename it with ifconfig(8)."""
+        self.script(f"ifconfig {device} name {name} up >/dev/null")
+
+    def set_mac(self, device: str, mac: str) -> None:
+        """Set it with ifconfig(8)."""
+        self.script(f"ifconfig {device} ether {mac}")
+
+    def move(self, device: str, stack: Stack) -> None:
+        """Give it to the other jail."""
+        assert isinstance(stack, FreeBsdStack)
+        assert stack.jail is not None
+        self.run("ifconfig", device, "vnet", stack.jail)
+
+    def neighbour(self, name: str) -> FreeBsdStack:
+        """Make a jail below this one."""
+        stack = FreeBsdStack(name, jails.new_name())
+        assert stack.jail is not None
+        jails.make(stack.jail, children=0)
+        self._stacks.append(stack)
+        return stack
+
+    def clear(self, device: str) -> None:
+        """Delete them one by one; first the routes that would hold the addresses."""
+        routes = [one for family in (4, 6) for one in self.look.routes_through(device, family) if one.get("gateway")]
+        lines = [
+            f"route -q -n delete {'-6' if ':' in one['gateway'] else '-4'} {one['dst']} >/dev/null" for one in routes
+        ]
+        for family, word in ((4, "inet"), (6, "inet6")):
+            lines += [f"ifconfig {device} {word} {one['local']} -alias" for one in self.look.addresses(device, family)]
+        self.script(*lines)
+
+    def detect_duplicates(self, device: str) -> None:
+        """Set it for the whole stack, and let it take longer than FreeBSD's one second: programs take long here."""
+        self.script(
+            f"sysctl -q net.inet6.ip6.dad_count={_ATTEMPTS}",
+            # Of a device without IPv6, the kernel does not look for the address that switches it on.
+            f"ifconfig {device} inet6 -ifdisabled",
+        )
+        self._is_detecting = True
+
+    def other_rules(self) -> contextlib.AbstractContextManager[None]:
+        """Have nothing: FreeBSD has no rules of routing but a packet filter's."""
+        return contextlib.nullcontext()
+
+    def drop_privileges(self) -> None:
+        """Become the user nobody."""
+        try:
+            os.setgroups([])
+            os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+            os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+        except OSError as error:
+            raise SuiteError(f"the privileges cannot be dropped: {error}") from None
+
+    # -- ending ---------------------------------------------------------------------------------------
+
+    def remove_endpoints(self) -> None:
+        """Take the scaffolding away, so that what is left is the driver's."""
+        for endpoint in self._endpoints:
+            endpoint.shut()
+        self._endpoints.clear()
+        if self._is_detecting:
+            self.script(QUIET)
+        for stack in self._stacks:
+            stack.close()
+        self._stacks.clear()
+        for name in self._foreign:
+            with contextlib.suppress(SuiteError):
+                self.remove_plain(name)
+        self._foreign.clear()
+
+    def shell(self, pid: int) -> str:
+        """Enter the jail."""
+        return f"jexec {os.environ[JAIL]} sh"
+
+    def leave(self) -> None:
+        """Do nothing: jail and process end together."""
