@@ -4,22 +4,31 @@ ENV ?= local
 NETDEV ?=
 REPORT ?= build/conformance
 N ?=
+DISK ?=
+SSH_KEY ?=
+IMAGE ?=
 ARGS ?=
 
 PYTHON_IN_VENV = .venv/bin/python
 LOCAL = $(PYTHON_IN_VENV) -m conformance.environments.local
 # Where no Docker engine answers, one is started for the length of the command.
 ENGINE = $(if $(filter docker,$(ENV)),.ci/with-engine)
-OPTIONS = $(if $(filter-out local,$(ENV)),--env $(ENV)) $(if $(NETDEV),--netdev $(NETDEV)) $(if $(N),-n $(N)) $(ARGS)
+# Paths may have blanks: they go to the command as one word each.
+WHERE = $(if $(filter-out local,$(ENV)),--env $(ENV)) $(if $(DISK),--disk '$(DISK)') $(if $(SSH_KEY),--ssh-key '$(SSH_KEY)')
+OPTIONS = $(WHERE) $(if $(NETDEV),--netdev $(NETDEV)) $(if $(N),-n $(N)) $(ARGS)
 
-.PHONY: help setup conformance test test-environments images-test linux-image mutants lint bench manifest clean
+.PHONY: help setup conformance test test-environments images-test linux-image freebsd-image mutants lint bench manifest clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [VARIABLE=value …]"
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 22
 	@echo
-	@echo "  ENV=docker                    where the specs run: local (default), docker, linux-vm, ssh://USER@HOST:PORT"
+	@echo "  ENV=docker                    where the specs run: local (default), docker, linux-vm, freebsd-vm,"
+	@echo "                                ssh://USER@HOST:PORT"
+	@echo "  DISK=PATH SSH_KEY=PATH        for ENV=freebsd-vm: a disk of one's own, and the key that its root lets in;"
+	@echo "                                SSH_KEY also for ssh://…"
+	@echo "  IMAGE=PATH                    for freebsd-image: FreeBSD's image, downloaded already"
 	@echo "  NETDEV=package.module:Class   the driver to judge (default: the platform's)"
 	@echo "  N=4                           how many specs at once (default: one a processor)"
 	@echo "  REPORT=DIR                    where reports go (default: build/conformance)"
@@ -51,6 +60,10 @@ images-test: ## see that a container and a VM of images/linux have what the spec
 linux-image: ## build the image of images/linux, if it is not there yet, and tell where it is
 	@.ci/setup --for image
 	@$(PYTHON_IN_VENV) -m conformance.environments.images
+
+freebsd-image: ## make the disk of images/freebsd-vm from FreeBSD's own image, if it is not there yet, and tell where it is
+	@.ci/setup --for freebsd-image
+	@$(PYTHON_IN_VENV) -m conformance.environments.freebsd_image $(if $(IMAGE),'$(IMAGE)')
 
 lint: setup ## ruff and mypy
 	@.venv/bin/ruff check .

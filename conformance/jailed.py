@@ -25,7 +25,7 @@ from conformance import runner
 from conformance import spec as specs
 from conformance.errors import SuiteError
 from conformance.outcome import Outcome
-from conformance.programs import environment, run
+from conformance.programs import environment
 from conformance.topology.freebsd import jails
 from conformance.topology.freebsd.sandbox import JAIL
 from conformance.verdict import Status
@@ -61,14 +61,14 @@ class Jails:
         # The limit of pytest-timeout is for the child, and this process has one of its own.
         signal.setitimer(signal.ITIMER_REAL, 0)
         name = jails.new_name()
-        jails.make(name)
+        number = jails.make(name)
         reading, writing = os.pipe()
         child = 0
         try:
             child = os.fork()
             if child == 0:
                 os.close(reading)
-                _be_child(item, name, writing)
+                _be_child(item, name, number, writing)
             os.close(writing)
             said = _read(reading, None if self.config.option.conformance_keep else specs.TIME_LIMIT + _GRACE)
         finally:
@@ -105,12 +105,12 @@ class Teller:
         _write(self.config, self.descriptor, [report])
 
 
-def _be_child(item: pytest.Item, jail: str, writing: int) -> NoReturn:
+def _be_child(item: pytest.Item, jail: str, number: int, writing: int) -> NoReturn:
     """Enter the jail, run the spec, write its reports, and end."""
     status = 1
     try:
         os.environ[JAIL] = jail
-        if not _attach(jail):
+        if not _attach(number):
             _start_another(item, jail, writing)
         # A timer is not inherited, what it calls is: pytest-timeout's, which ends the phase that takes too long.
         signal.setitimer(signal.ITIMER_REAL, specs.TIME_LIMIT)
@@ -133,8 +133,8 @@ def _prepare_forks() -> None:
     gc.freeze()
 
 
-def _attach(jail: str) -> bool:
-    """Enter the jail; False: this Python cannot make the system call.
+def _attach(number: int) -> bool:
+    """Enter the jail of this number; False: this Python cannot make the system call.
 
     Raises:
         SuiteError: the kernel refused.
@@ -143,10 +143,9 @@ def _attach(jail: str) -> bool:
         import ctypes
     except ImportError:
         return False
-    number = int(run(["jls", "-j", jail, "jid"]))
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.jail_attach(number) != 0:
-        raise SuiteError(f"the jail {jail} cannot be entered: {os.strerror(ctypes.get_errno())}")
+        raise SuiteError(f"the jail {number} cannot be entered: {os.strerror(ctypes.get_errno())}")
     return True
 
 

@@ -31,8 +31,10 @@ from conformance.spec import TIME_LIMIT
 
 #: Reads a program of known length from the input and becomes it; the rest of the input is that program's.
 BOOTSTRAP = "import sys; exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
-#: Finds a Python. On one line and without a "!", since it goes through login shells of any kind.
+#: Finds a Python. On one line and without a "!", since it goes through login shells of any kind. Some ssh servers give
+#: a PATH without /usr/local, where FreeBSD has what is not of its base, and without the system's own programs.
 _FIND_PYTHON = (
+    'PATH="${PATH:-/usr/bin:/bin}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/sbin"; export PATH; '
     'for p in python3 python3.14 python3.13 python3.12 python3.11 python3.10 python; do if "$p" -c '
     '"import sys; sys.exit(sys.version_info < (3, 10))" >/dev/null 2>&1; then exec "$p" -u -c "$0"; fi; done; '
     "echo no Python of 3.10 or later is on PATH >&2; exit 3"

@@ -38,7 +38,9 @@ def run(argv: Sequence[str], *, stdin: str | None = None, missing: Sequence[str]
     Raises:
         SuiteError: it failed; scaffolding that cannot be built is no verdict on anybody.
     """
-    status, output, errors = _shell().run(argv, stdin)
+    # Of what it is given, nothing is evaluated.
+    given = f"<<'{_END_OF_INPUT}'\n{stdin}\n{_END_OF_INPUT}\n" if stdin is not None else "</dev/null\n"
+    status, output, errors = _shell().run(f"{shlex.join(argv)} {given}", " ".join(argv))
     if status and check:
         if any(words in errors for words in missing):
             return ""
@@ -47,8 +49,23 @@ def run(argv: Sequence[str], *, stdin: str | None = None, missing: Sequence[str]
     return output
 
 
+def script(*lines: str, check: bool = True) -> str:
+    """Run lines of the suite's own, up to the first that fails (``check`` False: all), and return what they printed.
+
+    Raises:
+        SuiteError: one of them failed.
+    """
+    if not lines:
+        return ""
+    text = "\n".join(["(", "set -e" if check else "set +e", *lines, ") </dev/null", ""])
+    status, output, errors = _shell().run(text, "script")
+    if status and check:
+        raise SuiteError(f"the suite's own script {'; '.join(lines)!r} failed: {errors.strip()}")
+    return output
+
+
 class _Shell:
-    """A shell that runs one program after the other."""
+    """A shell that runs one thing after the other."""
 
     def __init__(self) -> None:
         """Start it."""
@@ -65,15 +82,13 @@ class _Shell:
         except OSError as error:
             raise SuiteError(f"no shell can be started: {error}") from None
 
-    def run(self, argv: Sequence[str], stdin: str | None) -> tuple[int, str, str]:
-        """Run a program, and return its exit status and both outputs."""
-        given = f"<<'{_END_OF_INPUT}'\n{stdin}\n{_END_OF_INPUT}\n" if stdin is not None else "</dev/null\n"
-        # The status is kept over the mark of the other output; both outputs are read up to their marks.
-        text = f"{shlex.join(argv)} {given}printf '\\036%d\\036' $?\nprintf '\\036' >&2\n"
+    def run(self, text: str, what: str) -> tuple[int, str, str]:
+        """Run whole lines, and return the exit status and both outputs."""
         assert self.process.stdin is not None
         try:
-            self.process.stdin.write(text.encode())
-            output, errors = self._read(argv)
+            # Both outputs are read up to their marks.
+            self.process.stdin.write(f"{text}printf '\\036%d\\036' $?\nprintf '\\036' >&2\n".encode())
+            output, errors = self._read(what)
         except BaseException:
             # A shell in the middle of something is of no more use.
             self.end()
@@ -81,7 +96,7 @@ class _Shell:
         printed, status, _ = output.split(_MARK)
         return int(status), printed.decode(errors="replace"), errors.rstrip(_MARK).decode(errors="replace")
 
-    def _read(self, argv: Sequence[str]) -> tuple[bytes, bytes]:
+    def _read(self, what: str) -> tuple[bytes, bytes]:
         assert self.process.stdout is not None
         assert self.process.stderr is not None
         # Of how many marks each output has the last at its end.
@@ -96,7 +111,7 @@ class _Shell:
             parts = {number: os.read(number, 1 << 16) for number in ready}
             if not parts or not all(parts.values()):
                 how = "ended its shell" if parts else f"did not end within {_LIMIT:g} s"
-                raise SuiteError(f"the suite's own {' '.join(argv)} {how}")
+                raise SuiteError(f"the suite's own {what} {how}")
             for number, part in parts.items():
                 seen[number] += part
 

@@ -227,12 +227,14 @@ def test_a_host_that_does_not_listen_says_what_to_do(server):
     assert "see to the address and the port" in err
 
 
+@pytest.mark.usefixtures("server")  # which has brought the loopback up
 def test_a_full_disk_there_is_told_and_nothing_is_left(known, tmp_path):
     tiny = Server(known, 3300 + os.getpid() % 1000, size="1m")
     try:
         status, _, err = run(tiny, "--only", "BR-01")
         assert status == 3
         assert "No space left on device" in err
+        assert "there is too little room in /tmp (" in err
         assert nothing_is_left(tiny)
     finally:
         tiny.stop()
@@ -313,7 +315,8 @@ def test_a_host_that_hangs_is_given_up(server, tmp_path):
 
 
 def test_a_host_without_python_is_told():
-    words = ["/bin/sh", "-c", launcher._FIND_PYTHON, launcher.BOOTSTRAP]
+    find = launcher._FIND_PYTHON.replace("/usr/local/", "/nonexistent/")  # where this host may have one
+    words = ["/bin/sh", "-c", find, launcher.BOOTSTRAP]
     done = subprocess.run(words, env={"PATH": "/nonexistent"}, capture_output=True, text=True)
     assert done.returncode == 3
     assert "no Python of 3.10 or later" in done.stderr
@@ -356,5 +359,7 @@ def test_a_command_line_says_again_what_was_said_of_where():
     given = ["--env", "docker", "--docker-host", "unix:///a b", "--docker-host", "tcp://b:1", "--privileged"]
     assert words_for(vars(parser.build().parse_args(["run", *given]))) == given
     given = ["--env", "linux-vm", "--kernel", "generic", "--memory", "512"]
+    assert words_for(vars(parser.build().parse_args(["run", *given]))) == given
+    given = ["--env", "freebsd-vm", "--disk", "a disk", "--ssh-key", "key", "--ssh-user", "toor", "--memory", "512"]
     assert words_for(vars(parser.build().parse_args(["run", *given]))) == given
     assert words_for(vars(parser.build().parse_args(["run"]))) == []

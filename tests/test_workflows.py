@@ -25,8 +25,20 @@ def test_a_workflow_calls_targets_that_there_are(path):
 def test_the_suite_runs_in_every_environment_that_a_machine_of_ci_has():
     (path,) = WORKFLOWS
     jobs = yaml.safe_load(path.read_text())["jobs"]
-    assert set(jobs["conformance"]["strategy"]["matrix"]["env"]) == set(environments.NAMES) - {"ssh"}
-    assert jobs["matrix"]["needs"] == "conformance"
+    assert set(jobs["conformance"]["strategy"]["matrix"]["env"]) == set(environments.NAMES) - {"ssh", "freebsd-vm"}
+    assert jobs["matrix"]["needs"] == ["conformance", "freebsd"]
+
+
+def test_the_suite_runs_on_a_freebsd_whose_image_is_kept_as_long_as_its_recipe():
+    (path,) = WORKFLOWS
+    steps = yaml.safe_load(path.read_text())["jobs"]["freebsd"]["steps"]
+    (cached,) = [step["with"] for step in steps if step.get("uses", "").startswith("actions/cache")]
+    assert cached["path"].endswith("/.cache/refnet/freebsd-vm")
+    assert "hashFiles('images/freebsd-vm/**')" in cached["key"]
+    commands = [step["run"] for step in steps if "run" in step]
+    assert commands.index("make freebsd-image") < commands.index(
+        "make conformance ENV=freebsd-vm REPORT=build/freebsd-vm"
+    )
 
 
 def test_ci_calls_targets_that_there_are():

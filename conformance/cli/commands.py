@@ -37,9 +37,9 @@ def list_environments(arguments: argparse.Namespace) -> int:
         print(json.dumps(entries, indent=1))
         return int(ExitStatus.CONFORMANT)
     for name, one in found.items():
-        print(f"{name:<9} {'not here' if one.missing else 'ready':<9} {one.found}".rstrip())
+        print(f"{name:<10} {'not here' if one.missing else 'ready':<9} {one.found}".rstrip())
         for words in one.missing:
-            print(f"{'':<19} {words}")
+            print(f"{'':<20} {words}")
     return int(ExitStatus.CONFORMANT)
 
 

@@ -26,6 +26,7 @@ environments:
   local       throw-away namespaces of this host's kernel, for root and for ordinary users (default)
   docker      a container of refnet's own image on an engine; several engines share the specs
   linux-vm    a virtual machine with Debian's kernel: VLANs and Open vSwitch also where this kernel has none
+  freebsd-vm  a virtual machine that boots a FreeBSD disk: the image that 'make freebsd-image' has built, or --disk
   ssh://USER@HOST:PORT
               any host that has Python 3.10 or later, and the system's tools
 'refnet-conformance environments' tells which of them can be had here. The suite, the driver and the pure-Python
@@ -67,6 +68,7 @@ def build() -> argparse.ArgumentParser:
         "examples:\n"
         "  refnet-conformance run\n"
         "  refnet-conformance run --env linux-vm --report out\n"
+        "  refnet-conformance run --env freebsd-vm --disk freebsd.qcow2 --ssh-key key --netdev freebsd\n"
         "  refnet-conformance run --netdev mypackage.driver:MyDriver --report out\n"
         "  refnet-conformance run --only BR-04,AD-11 --keep\n"
         "  refnet-conformance run --resume out",
@@ -199,7 +201,20 @@ def _options(group: argparse._ActionsContainer) -> None:
         help="docker: an engine, as DOCKER_HOST names it; given several times, they share the specs",
     )
     group.add_argument("--privileged", action="store_true", help="docker: give the container all privileges")
-    group.add_argument("--ssh-key", metavar="FILE", help="ssh: the private key to use")
+    group.add_argument(
+        "--disk",
+        metavar="PATH",
+        help="freebsd-vm: the disk to boot, raw or qcow2, whose system has an ssh server and Python 3.10 or later; it "
+        "is never written to (default: the image that 'make freebsd-image' has built)",
+    )
+    group.add_argument(
+        "--ssh-key",
+        metavar="FILE",
+        help="ssh, freebsd-vm: the private key to use (default: those that ssh finds, and for the built image its own)",
+    )
+    group.add_argument(
+        "--ssh-user", default="", metavar="NAME", help="freebsd-vm: who to be there, with user id 0 (default: root)"
+    )
     group.add_argument(
         "--kernel",
         choices=("cloud", "generic"),
@@ -207,7 +222,7 @@ def _options(group: argparse._ActionsContainer) -> None:
         help="linux-vm: Debian's kernel for clouds (default), or the generic one",
     )
     group.add_argument(
-        "--memory", type=_number("MiB", 256, 1 << 20), metavar="MIB", help="linux-vm: the machine's memory"
+        "--memory", type=_number("MiB", 256, 1 << 20), metavar="MIB", help="linux-vm, freebsd-vm: the machine's memory"
     )
 
 

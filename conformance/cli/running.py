@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import shutil
 import sys
 import tempfile
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise ValueError(f"--only {arguments.only!r} names no spec")
     selected = specs.select(specs.manifest(), only=only, level=arguments.level)
     chosen = environments.choose(arguments.env, options(arguments))
-    with _driver(arguments) as driver:
+    with _driver(arguments, chosen) as driver:
         plan = _plan(arguments, tuple(one.id for one in selected))
         return _launch(arguments, chosen, plan, driver, _directory(arguments.report))
 
@@ -73,7 +74,7 @@ def run_mutants(arguments: argparse.Namespace) -> int:
         return int(ExitStatus.CONFORMANT)
     selected = tuple(one.id for one in specs.manifest())
     chosen = environments.choose(arguments.env, options(arguments))
-    with _driver(arguments) as driver:
+    with _driver(arguments, chosen) as driver:
         plan = _plan(arguments, selected, mutants=",".join(wanted) or "all")
         return _launch(arguments, chosen, plan, driver, _directory(arguments.report))
 
@@ -84,13 +85,16 @@ def options(arguments: argparse.Namespace) -> Options:
     Raises:
         ValueError: an option is empty.
     """
-    if arguments.ssh_key == "":
-        raise ValueError("--ssh-key is empty: name a file, or leave it out")
+    for name in ("ssh_key", "disk"):
+        if getattr(arguments, name) == "":
+            raise ValueError(f"--{name.replace('_', '-')} is empty: name a file, or leave it out")
     return Options(
         destination=getattr(arguments, "env", ""),
         docker_hosts=tuple(arguments.docker_hosts),
         privileged=arguments.privileged,
         ssh_key=Path(arguments.ssh_key).expanduser() if arguments.ssh_key else None,
+        ssh_user=arguments.ssh_user,
+        disk=Path(arguments.disk).expanduser() if arguments.disk else None,
         kernel=arguments.kernel,
         memory=arguments.memory,
         say=say,
@@ -177,8 +181,8 @@ def _plan(arguments: argparse.Namespace, selected: tuple[str, ...], **more: Any)
 
 
 @contextlib.contextmanager
-def _driver(arguments: argparse.Namespace) -> Iterator[_Driver]:
-    """Import the driver under test, from a wheel if one is given."""
+def _driver(arguments: argparse.Namespace, chosen: Sequence[Environment]) -> Iterator[_Driver]:
+    """Import the driver under test, from a wheel if one is given; if nobody names one, that of the system there."""
     if arguments.netdev == "":
         raise ValueError("--netdev is empty: name a driver, or leave it out for the platform's")
     if arguments.wheel == "":
@@ -190,7 +194,8 @@ def _driver(arguments: argparse.Namespace) -> Iterator[_Driver]:
             sys.path.insert(0, unpacked)
             stack.callback(sys.path.remove, unpacked)
         before = _top_level()
-        loaded = runner.load_driver(arguments.netdev)
+        named = arguments.netdev or os.environ.get("REFNET_NETDEV")
+        loaded = runner.load_driver(named or chosen[0].netdev)
         origin = getattr(sys.modules[loaded.__module__], "__file__", None) or "/"
         if arguments.wheel and not Path(origin).resolve().is_relative_to(Path(unpacked).resolve()):
             raise ValueError(
@@ -239,7 +244,9 @@ _SAVED: dict[str, Any] = {
     "env": "local",
     "docker_hosts": [],
     "privileged": False,
+    "disk": None,
     "ssh_key": None,
+    "ssh_user": "",
     "kernel": DEFAULT_KERNEL,
     "memory": None,
     "wheel": None,
@@ -280,7 +287,7 @@ def _resume(arguments: argparse.Namespace) -> int:
             raise KeyError("selected")
     except (IndexError, KeyError, TypeError, AttributeError):
         raise ValueError(f"the journal in {directory} does not say what was to be run: run anew") from None
-    with _driver(arguments) as driver:
+    with _driver(arguments, chosen) as driver:
         if header["manifest"] != specs.manifest_hash(specs.manifest()):
             raise ValueError("the specs are not those that the run was begun with: run anew")
         changed = [what for what, now in driver.digests.items() if known.get(what) != now]

@@ -12,6 +12,7 @@ _CLASSES = {
     "local": "conformance.environments.local:Local",
     "docker": "conformance.environments.docker:Docker",
     "linux-vm": "conformance.environments.linux_vm:LinuxVm",
+    "freebsd-vm": "conformance.environments.freebsd_vm:FreebsdVm",
     "ssh": "conformance.environments.ssh:Ssh",
 }
 NAMES = tuple(_CLASSES)
@@ -19,7 +20,9 @@ NAMES = tuple(_CLASSES)
 _FLAGS = {
     "docker_hosts": "--docker-host",
     "privileged": "--privileged",
+    "disk": "--disk",
     "ssh_key": "--ssh-key",
+    "ssh_user": "--ssh-user",
     "kernel": "--kernel",
     "memory": "--memory",
 }

@@ -36,6 +36,10 @@ class Options:
     docker_hosts: tuple[str, ...] = ()
     privileged: bool = False
     ssh_key: Path | None = None
+    #: Who to be in a virtual machine whose system is not refnet's own; "": root.
+    ssh_user: str = ""
+    #: Disk that ``freebsd-vm`` boots; None: the image that was built.
+    disk: Path | None = None
     #: Flavour of the kernel that ``linux-vm`` boots.
     kernel: str = DEFAULT_KERNEL
     #: Memory of a virtual machine in MiB; None: what the environment needs.
@@ -90,6 +94,8 @@ class Environment(ABC):
     heeds: ClassVar[frozenset[str]] = frozenset()
     #: Whether the suite and the driver have to be brought along; False: it sees this host's files.
     is_apart: ClassVar[bool] = True
+    #: The device driver that is judged there when none is named; None: that of this host's system.
+    netdev: ClassVar[str | None] = None
 
     def __init__(self, options: Options) -> None:
         """Take note of the options; nothing is made before the environment is entered."""

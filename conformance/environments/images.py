@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conformance.errors import EnvironmentUnavailable
-from conformance.topology import namespaces
+from conformance.topology.linux import namespaces
 
 #: Kernels that are there for a virtual machine.
 FLAVOURS = ("cloud", "generic")

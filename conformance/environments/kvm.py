@@ -27,6 +27,12 @@ def why_not(guest: str, qemu: str) -> str | None:
         return None
 
 
+def words(guest: str, qemu: str) -> str:
+    """Return what is known, for a list of environments."""
+    reason = why_not(guest, qemu)
+    return {None: "KVM not tried yet", "": "KVM"}.get(reason, f"emulation ({reason})")
+
+
 def remember(guest: str, qemu: str, words: str) -> None:
     """Keep what a boot has shown: why KVM is not to be used, or ""."""
     path = _file(guest)

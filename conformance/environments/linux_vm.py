@@ -9,32 +9,22 @@ from __future__ import annotations
 
 import contextlib
 import io
-import shlex
-import shutil
 import subprocess
 import tarfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 
-from conformance.environments import images, kvm, qemu, ssh
-from conformance.environments.base import Availability, Channel, Environment, Options, ProcessChannel
+from conformance.environments import images, kvm, qemu
+from conformance.environments.base import Availability, Options
+from conformance.environments.vm import HOST, VirtualMachine, accelerator, missing_programs
 from conformance.errors import EnvironmentUnavailable
 
-#: MiB: the suite with a few workers takes half of it; and less than the least does not boot.
-MEMORY = 1024
-_LEAST_MEMORY = 256
 #: What images/linux/init says on the console.
 READY = "refnet-vm: ready"
-_HOST = "refnet-vm"
 
 
-class LinuxVm(Environment):
-    """A virtual machine with Debian's kernel.
-
-    Attributes:
-        log_to: where the console's log is to stay as evidence; set it before entering. None: it goes with the machine.
-    """
+class LinuxVm(VirtualMachine):
+    """A virtual machine with Debian's kernel."""
 
     name = "linux-vm"
     heeds = frozenset({"kernel", "memory"})
@@ -48,20 +38,12 @@ class LinuxVm(Environment):
         super().__init__(options)
         if options.kernel not in images.FLAVOURS:
             raise ValueError(f"--kernel {options.kernel}: expected {' or '.join(images.FLAVOURS)}")
-        self.memory = MEMORY if options.memory is None else options.memory
-        if self.memory < _LEAST_MEMORY:
-            raise ValueError(f"--memory {self.memory}: linux-vm needs {_LEAST_MEMORY} MiB at least")
-        self.log_to: Path | None = None
-        self._stack = contextlib.ExitStack()
-        self._machine: qemu.Machine | None = None
         self._image: images.LinuxImage | None = None
 
     @classmethod
     def availability(cls, options: Options) -> Availability:
         """See what programs are here, whether the image is built, and what is known about KVM."""
-        missing = list(qemu.missing())
-        if shutil.which("ssh") is None or shutil.which("ssh-keygen") is None:
-            missing.append("ssh or ssh-keygen is missing: 'apt-get install openssh-client' brings them")
+        missing = missing_programs(also=["ssh-keygen"])
         try:
             image = images.cached()
         except EnvironmentUnavailable as unavailable:
@@ -70,10 +52,9 @@ class LinuxVm(Environment):
             missing += images.missing()
         if missing:
             return Availability(tuple(missing))
-        reason = kvm.why_not(_key(image, options.kernel), qemu.version()) if image else None
-        accelerator = {None: "KVM not tried yet", "": "KVM"}.get(reason, f"emulation ({reason})")
+        known = kvm.words(_key(image, options.kernel), qemu.version()) if image else "KVM not tried yet"
         built = "image built" if image else "image not built yet: takes about a minute, once"
-        return Availability(found=f"QEMU {qemu.version()}, {accelerator}, {built}")
+        return Availability(found=f"QEMU {qemu.version()}, {known}, {built}")
 
     def __enter__(self) -> LinuxVm:
         """Boot it.
@@ -106,70 +87,24 @@ class LinuxVm(Environment):
                 memory=self.memory,
             )
             say(f"booting a virtual machine ({self.options.kernel} kernel, {self.memory} MiB)")
-            self._machine = stack.enter_context(qemu.Machine(guest, folder, say, self.log_to))
+            self._machine = stack.enter_context(self._boot(guest, folder))
             self._image = image
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """End the machine and remove its keys and files."""
-        self._stack.close()
-
-    def start(self, command: Sequence[str]) -> Channel:
-        """Start a program there, by ssh.
-
-        Raises:
-            EnvironmentUnavailable: the machine has ended; its last words are in the message.
-        """
-        if not self.machine.is_alive():
-            raise EnvironmentUnavailable(f"linux-vm: the machine has ended: {self.last_words()}")
-        return ProcessChannel([*self._ssh(), shlex.join(command)])
-
     def details(self) -> Mapping[str, str]:
         """Return what the machine is made of."""
         assert self._image is not None
-        why = self.machine.why_not_kvm
         return {
-            "accelerator": self.machine.accelerator + (f" (kvm: {why})" if why else ""),
+            "accelerator": accelerator(self.machine),
             "qemu": qemu.version(),
             "kernel": self.options.kernel,
             "image": self._image.hash,
             "memory": f"{self.memory} MiB",
         }
 
-    def last_words(self) -> str:
-        """Return how QEMU fares or how it ended, and the end of the console."""
-        return self._machine.last_words() if self._machine else ""
-
-    def shell(self) -> str:
-        """Return the ssh command, which works as long as the machine runs."""
-        return shlex.join([word for word in self._ssh() if word not in ("-T", "--")])
-
-    @property
-    def machine(self) -> qemu.Machine:
-        """The machine, while it runs."""
-        assert self._machine is not None, "only inside the context"
-        return self._machine
-
-    @property
-    def log(self) -> Path:
-        """The file with what has come from the console."""
-        return self.machine.log
-
-    def _ssh(self) -> list[str]:
-        folder = self.machine.folder
-        settings = {
-            "HostKeyAlias": _HOST,
-            "UserKnownHostsFile": f'"{folder / "known_hosts"}"',
-            "GlobalKnownHostsFile": "none",
-            "StrictHostKeyChecking": "yes",
-            "IdentityAgent": "none",
-        }
-        words = ssh.command("127.0.0.1", user="root", port=self.machine.port, key=folder / "client", settings=settings)
-        # What the user has configured for hosts (jump hosts, shared connections) is not meant for this one.
-        return [words[0], "-F", "none", *words[1:]]
+    def _identity(self, machine: qemu.Machine) -> tuple[Path | None, Mapping[str, str]]:
+        return machine.folder / "client", {"StrictHostKeyChecking": "yes", "IdentityAgent": "none"}
 
 
 def _key(image: images.LinuxImage, flavour: str) -> str:
@@ -179,11 +114,11 @@ def _key(image: images.LinuxImage, flavour: str) -> str:
 def _make_keys(folder: Path) -> None:
     """Make a key pair for the way in and one for the machine."""
     for name in ("client", "host"):
-        argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", _HOST, "-f", str(folder / name)]
+        argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", HOST, "-f", str(folder / name)]
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise EnvironmentUnavailable(f"linux-vm: ssh-keygen failed: {(done.stderr or done.stdout).strip()}")
-    (folder / "known_hosts").write_text(f"{_HOST} {(folder / 'host.pub').read_text()}")
+    (folder / "known_hosts").write_text(f"{HOST} {(folder / 'host.pub').read_text()}")
 
 
 def _seed(folder: Path, names: Mapping[str, str]) -> bytes:

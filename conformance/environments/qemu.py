@@ -17,18 +17,17 @@ import signal
 import socket
 import subprocess
 import tempfile
-import threading
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 
 from conformance.environments import kvm
+from conformance.environments.kept import Kept, readable
 from conformance.errors import EnvironmentUnavailable
-from conformance.topology import namespaces
 
-#: By the host's: QEMU's program, the Debian package that brings it, QEMU's machine, Linux's name of the console.
+#: By the guest's: QEMU's program, the Debian package that brings it, QEMU's machine, Linux's name of the console.
 _ARCHITECTURES = {
     "x86_64": ("qemu-system-x86_64", "qemu-system-x86", "pc", "ttyS0"),
     "aarch64": ("qemu-system-aarch64", "qemu-system-arm", "virt", "ttyAMA0"),
@@ -39,13 +38,11 @@ PROBE_LIMIT = 20.0
 #: Emulation gains nothing from more processors than there are, and the suite little from more than these.
 _MOST_PROCESSORS = 4
 _PORT_TRIES = 5
-_GRACE = 15.0
-#: Of what QEMU and the console say: the lines that are shown, and the bytes at the end in which they are looked for.
+#: Seconds between two looks at a guest that boots.
+_LOOK = 0.05
+#: Of the console the lines that are shown.
 _WORDS = 15
-_MOST_READ = 64 * 1024
 _PREFIX = "refnet-vm-"
-#: What terminals obey and people cannot read: firmware and kernels write it to consoles.
-_CONTROL = re.compile(r"\x1b(\[[0-9;?=]*[A-Za-z]|[c()>=][0-9A-Z]?)|[^\n\t\x20-\x7e\x80-\U0010ffff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +50,8 @@ class Guest:
     """What is to be booted, and what shows that it is up."""
 
     disk: Path
-    #: What the console says when the guest is ready.
-    ready: str
+    #: What the console says when the guest is ready; or a function that finds out, asked again and again.
+    ready: str | Callable[[Machine], bool]
     #: Tells apart what has been learnt about KVM and this guest.
     key: str
     disk_format: str = "raw"
@@ -65,6 +62,18 @@ class Guest:
     #: Bytes of a second disk.
     seed: bytes = b""
     memory: int = 1024
+    #: Of its processor, as uname(1) has it; "": this host's. Another than this host's is emulated.
+    architecture: str = ""
+    #: Whether the disk itself is written to, and whether the guest reaches the world: for who makes an image.
+    keeps: bool = False
+    reaches_out: bool = False
+    #: Seconds for it to be ready; None: :data:`BOOT_LIMIT`.
+    boot_limit: float | None = None
+    #: Seconds for it to show that KVM works, and how many of them the console may be silent; None: :data:`PROBE_LIMIT`.
+    probe_limit: float | None = None
+    probe_silence: float | None = None
+    #: What a console says of a guest that will not get ready any more, and what that means.
+    hopeless: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +93,9 @@ class Host:
 def command(guest: Guest, host: Host) -> list[str]:
     """Return QEMU's command line."""
     words = [host.program, "-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-monitor", "none"]
-    words += ["-machine", host.machine, "-smp", str(host.processors), "-m", str(guest.memory)]
+    # Without graphics SeaBIOS speaks through the serial port: "No bootable device." is for the log.
+    machine = host.machine if guest.kernel is not None else f"{host.machine},graphics=off"
+    words += ["-machine", machine, "-smp", str(host.processors), "-m", str(guest.memory)]
     words += ["-accel", "tcg,thread=multi" if host.accelerator == "tcg" else host.accelerator]
     if host.accelerator == "kvm":
         words += ["-cpu", "host"]
@@ -96,11 +107,13 @@ def command(guest: Guest, host: Host) -> list[str]:
     if guest.initrd is not None:
         words += ["-initrd", str(guest.initrd)]
     # What the guest writes goes to an unlinked file in TMPDIR.
-    words += ["-drive", f"file={_escaped(guest.disk)},format={guest.disk_format},if=virtio,snapshot=on"]
+    snapshot = "off" if guest.keeps else "on"
+    words += ["-drive", f"file={_escaped(guest.disk)},format={guest.disk_format},if=virtio,snapshot={snapshot}"]
     if host.seed is not None:
         words += ["-drive", f"file={_escaped(host.seed)},format=raw,if=virtio,readonly=on"]
     # restrict: the guest reaches nothing; it is reached through the one port.
-    words += ["-netdev", f"user,id=way-in,restrict=on,ipv6=off,hostfwd=tcp:127.0.0.1:{host.port}-:22"]
+    restrict = "off" if guest.reaches_out else "on"
+    words += ["-netdev", f"user,id=way-in,restrict={restrict},ipv6=off,hostfwd=tcp:127.0.0.1:{host.port}-:22"]
     words += ["-device", "virtio-net-pci,netdev=way-in,romfile=", "-device", "virtio-rng-pci"]
     return words
 
@@ -109,8 +122,8 @@ def _escaped(path: Path) -> str:
     return str(path).replace(",", ",,")
 
 
-def _architecture() -> tuple[str, str, str, str]:
-    machine = platform.machine()
+def _architecture(machine: str = "") -> tuple[str, str, str, str]:
+    machine = machine or platform.machine()
     if machine not in _ARCHITECTURES:
         raise EnvironmentUnavailable(
             f"no virtual machine of refnet's runs on {machine}: expected one of {', '.join(sorted(_ARCHITECTURES))}"
@@ -123,10 +136,10 @@ def serial_console() -> str:
     return _architecture()[3]
 
 
-def missing() -> list[str]:
+def missing(architecture: str = "") -> list[str]:
     """Return what this host lacks to run a virtual machine, each with the way to get it."""
     try:
-        program, package, _, _ = _architecture()
+        program, package, _, _ = _architecture(architecture)
     except EnvironmentUnavailable as unavailable:
         return [str(unavailable)]
     if shutil.which(program) is None:
@@ -134,10 +147,12 @@ def missing() -> list[str]:
     return []
 
 
-def version() -> str:
+def version(architecture: str = "") -> str:
     """Return QEMU's version, or "" if it does not tell."""
     try:
-        said = subprocess.run([_architecture()[0], "--version"], capture_output=True, text=True, timeout=30).stdout
+        said = subprocess.run(
+            [_architecture(architecture)[0], "--version"], capture_output=True, text=True, timeout=30
+        ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return ""
     found = re.search(r"version (\S+)", said)
@@ -190,51 +205,6 @@ def _sweep() -> None:
 # -- the machine ------------------------------------------------------------------------------------------------------
 
 
-class _Kept:
-    """A program that gets SIGKILL when this process dies.
-
-    The kernel sends that signal when the *thread* dies that started the program, so one is kept for it.
-    """
-
-    process: subprocess.Popen[bytes]
-
-    def __init__(self, argv: list[str], folder: Path) -> None:
-        self._failure: OSError | None = None
-        self._started = threading.Event()
-        self.words = folder / "qemu.stderr"
-        threading.Thread(target=self._keep, args=(argv, folder), daemon=True).start()
-        self._started.wait()
-        if self._failure is not None:
-            raise self._failure
-
-    def _keep(self, argv: list[str], folder: Path) -> None:
-        try:
-            with self.words.open("wb") as words:
-                self.process = subprocess.Popen(
-                    argv,
-                    stdin=subprocess.DEVNULL,
-                    stdout=words,
-                    stderr=words,
-                    env={**os.environ, "TMPDIR": str(folder)},
-                    cwd=folder,  # should it leave a core
-                    start_new_session=True,  # Ctrl-C is for the launcher
-                    preexec_fn=namespaces.die_with_parent,
-                )
-        except OSError as error:
-            self._failure = error
-            return
-        finally:
-            self._started.set()
-        self.process.wait()
-
-    def end(self) -> None:
-        """Kill it: it has nothing to save."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.send_signal(signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self.process.wait(_GRACE)
-
-
 class Machine:
     """A guest that runs for the length of the context.
 
@@ -257,7 +227,7 @@ class Machine:
         self.accelerator = ""
         self.why_not_kvm = ""
         self._say = say
-        self._kept: _Kept | None = None
+        self._kept: Kept | None = None
         self._end_words = ""
 
     def __enter__(self) -> Machine:
@@ -266,7 +236,7 @@ class Machine:
         Raises:
             EnvironmentUnavailable: it cannot be started, or was not ready in time; with the console's last lines.
         """
-        lacking = missing()
+        lacking = missing(self.guest.architecture)
         if lacking:
             raise EnvironmentUnavailable("; ".join(lacking))
         try:
@@ -306,26 +276,37 @@ class Machine:
         return f"{self._state()}; {self._console()}"
 
     def _boot(self) -> None:
-        reason = kvm.why_not(self.guest.key, version())
+        guest = self.guest
+        qemu = version(guest.architecture)
+        limit = guest.boot_limit or BOOT_LIMIT
+        reason = self._why_not_kvm(qemu)
         if not reason:
             learning = reason is None
+            probe = guest.probe_limit or PROBE_LIMIT
             if learning:
-                self._say(f"trying KVM with this guest, {PROBE_LIMIT:.0f} s at most (asked once per boot of this host)")
-            reason = self._try("kvm", PROBE_LIMIT if learning else BOOT_LIMIT)
+                self._say(f"trying KVM with this guest, {probe:.0f} s at most (asked once per boot of this host)")
+            reason = self._try("kvm", probe if learning else limit, guest.probe_silence if learning else None)
             if learning:
-                kvm.remember(self.guest.key, version(), reason.partition("\n")[0])
+                # A guest that boots nowhere says nothing about KVM.
+                if not self._hopeless():
+                    kvm.remember(guest.key, qemu, reason.partition("\n")[0])
             elif reason:
-                kvm.forget(self.guest.key)
+                kvm.forget(guest.key)
             if not reason:
                 return
         self.why_not_kvm = reason.partition("\n")[0]
-        failure = self._try("tcg", BOOT_LIMIT)
+        failure = self._try("tcg", limit)
         if failure:
             raise EnvironmentUnavailable(f"the virtual machine did not get ready: {failure}")
 
-    def _try(self, accelerator: str, limit: float) -> str:
+    def _why_not_kvm(self, qemu: str) -> str | None:
+        if self.guest.architecture not in ("", platform.machine()):
+            return f"this host's processor is {platform.machine()}, the guest's {self.guest.architecture}"
+        return kvm.why_not(self.guest.key, qemu)
+
+    def _try(self, accelerator: str, limit: float, silence: float | None = None) -> str:
         """Boot with one accelerator and return "" when the guest is ready, else why it is not; then nothing runs."""
-        program, _, machine, _ = _architecture()
+        program, _, machine, _ = _architecture(self.guest.architecture)
         self.accelerator = accelerator
         for attempt in range(_PORT_TRIES):
             self.port = _free_port()
@@ -333,27 +314,47 @@ class Machine:
             host = Host(program, machine, accelerator, _processors(), self.port, self.log, seed)
             self.log.write_bytes(b"")
             try:
-                self._kept = _Kept(command(self.guest, host), self.folder)
+                self._kept = Kept(command(self.guest, host), self.folder)
             except OSError as error:
                 return f"{program} cannot be started: {error}"
-            failure = self._wait(limit)
+            failure = self._wait(limit, silence or limit)
             # The port was free a moment ago: somebody else may have been quicker.
             if "host forwarding rule" not in failure or attempt == _PORT_TRIES - 1:
                 return failure
         raise AssertionError("not reached")
 
-    def _wait(self, limit: float) -> str:
-        deadline = time.monotonic() + limit
-        while self.guest.ready not in self.log.read_text(errors="replace"):
-            assert self._kept is not None
+    def _wait(self, limit: float, silence: float) -> str:
+        assert self._kept is not None
+        now = time.monotonic()
+        deadline = now + limit
+        size, spoke = 0, now
+        while not self._is_ready():
+            now = time.monotonic()
+            said = self.log.stat().st_size
+            if said != size:
+                size, spoke = said, now
+            hopeless = self._hopeless()
             if self._kept.process.poll() is not None:
                 return f"{self._state()}; {self._console()}"
-            if time.monotonic() > deadline:
-                words = f"no guest was up within {limit:.0f} s; {self._console()}"
+            if hopeless or now > deadline or now - spoke > silence:
+                limited = f"no guest was up within {limit:.0f} s"
+                if now <= deadline:
+                    limited = f"the console was silent for {silence:.0f} s"
+                words = f"{hopeless or limited}; {self._console()}"
                 self._kept.end()
                 return words
-            time.sleep(0.05)
+            time.sleep(_LOOK)
         return ""
+
+    def _is_ready(self) -> bool:
+        ready = self.guest.ready
+        return ready in self.log.read_text(errors="replace") if isinstance(ready, str) else ready(self)
+
+    def _hopeless(self) -> str:
+        if not self.guest.hopeless:
+            return ""
+        end = readable(self.log)
+        return next((meaning for said, meaning in self.guest.hopeless.items() if said in end), "")
 
     def _end(self) -> None:
         if self._kept is not None:
@@ -364,24 +365,13 @@ class Machine:
         status = self._kept.process.poll()
         if status is None:
             return f"QEMU still runs (process {self.pid})"
-        said = _readable(self._kept.words).strip()
+        said = readable(self._kept.words).strip()
         how = f"was ended by {signal.Signals(-status).name}" if status < 0 else f"ended with status {status}"
         return f"QEMU {how}" + (f" and said: {said}" if said else "")
 
     def _console(self) -> str:
-        lines = [line for line in _readable(self.log).splitlines() if line.strip()][-_WORDS:]
+        lines = [line for line in readable(self.log).splitlines() if line.strip()][-_WORDS:]
         return "the console's end:\n" + "\n".join(f"  {line}" for line in lines) if lines else "the console is empty"
-
-
-def _readable(path: Path) -> str:
-    """Return the end of a file in what people can read: a guest may have filled its console without end."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, file.seek(0, os.SEEK_END) - _MOST_READ))
-            end = file.read(_MOST_READ)
-    except OSError:
-        return ""
-    return _CONTROL.sub("", end.decode(errors="replace").replace("\r\n", "\n"))
 
 
 def _free_port() -> int:

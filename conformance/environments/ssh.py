@@ -27,6 +27,7 @@ _HOST = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*\Z|[0-9A-Fa-f:.]+(%[A-Za-z0-9_.-
 
 #: What ssh says, and what would help.
 _ADVICE = {
+    "UNPROTECTED PRIVATE KEY FILE": "run 'chmod 600' on the key's file",
     "Permission denied": "give the key that the host allows for this user, with --ssh-key or through ssh-agent",
     "Host key verification failed": "the host's key is unknown or has changed: see to it with ssh by hand, once",
     "REMOTE HOST IDENTIFICATION HAS CHANGED": "see to ~/.ssh/known_hosts by hand",
@@ -35,8 +36,8 @@ _ADVICE = {
     "Connection timed out": "the host does not answer: see to the address, the port and the firewalls on the way",
     "No route to host": "the host cannot be reached from here",
     "Network is unreachable": "the host cannot be reached from here",
-    "UNPROTECTED PRIVATE KEY FILE": "run 'chmod 600' on the key's file",
 }
+_REFUSALS = ("Permission denied", "UNPROTECTED PRIVATE KEY FILE", "Too many authentication failures")
 
 
 def command(
@@ -72,6 +73,31 @@ def command(
     return [*words, "--", host]
 
 
+def is_user(name: str) -> bool:
+    """Whether ssh can be given a user's name: it is no option and no shell syntax."""
+    return _NAME.match(name) is not None
+
+
+def see_key(key: Path | None) -> None:
+    """See that a private key that was given is there and can be read.
+
+    Raises:
+        ValueError: it is not, or cannot.
+    """
+    if key is None:
+        return
+    if not os.path.isfile(key):
+        wrong = "it is no regular file" if os.path.exists(key) else "there is no such file"
+        raise ValueError(f"--ssh-key {key}: {wrong}")
+    if not os.access(key, os.R_OK):
+        raise ValueError(f"--ssh-key {key}: this user may not read it")
+
+
+def is_refusal(said: str) -> bool:
+    """Whether ssh has said that a server answers and lets this user not in, or that a key is not fit to be tried."""
+    return any(words in said for words in _REFUSALS)
+
+
 def explain(said: str) -> str:
     """Return what would help against what ssh has said, or ""."""
     return next((advice for words, advice in _ADVICE.items() if words in said), "")
@@ -91,10 +117,7 @@ class Ssh(Environment):
         """
         super().__init__(options)
         self.host, self.user, self.port = _parse(options.destination)
-        key = options.ssh_key
-        if key is not None and not os.path.isfile(key):
-            wrong = "it is no regular file" if os.path.exists(key) else "there is no such file"
-            raise ValueError(f"--ssh-key {key}: {wrong}")
+        see_key(options.ssh_key)
 
     @classmethod
     def availability(cls, options: Options) -> Availability:

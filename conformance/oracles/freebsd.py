@@ -49,6 +49,8 @@ _SETTINGS = (
     "net.link.bridge",
     "net.link.tap",
     "net.link.vlan",
+    # How many jails there are below this one.
+    "security.jail.children.cur",
 )
 #: net/route.h: what is told to listeners, and the flag of an entry of the neighbours' tables.
 _MESSAGES = {
@@ -97,19 +99,20 @@ class FreeBsdOracle(Oracle):
 
     def routes(self, family: int = 4) -> list[Entry]:
         """Return all routes of a family but those by the loopback and to link-local or group addresses."""
-        return _routes("inet" if family == 4 else "inet6")
+        return _routes()[family]
 
     def listing(self) -> Listing:
         """Return devices and addresses by one look, and routes by another."""
         devices = _devices()
         addresses = {name: device["addr_info"] for name, device in devices.items()}
-        return Listing(devices, addresses, _routes("inet") + _routes("inet6"))
+        routes = _routes()
+        return Listing(devices, addresses, routes[4] + routes[6])
 
     def state(self) -> State:
-        """Take down everything that a driver could leave behind: devices, addresses, routes, settings, jails."""
+        """Take down what a driver could leave behind: devices, addresses, routes, settings, the number of jails."""
         devices = _devices()
         infos = [(name, info) for name, device in devices.items() for info in device["addr_info"]]
-        routes = [_text(route) for route in _routes("inet") + _routes("inet6")]
+        routes = [_text(route) for family in _routes().values() for route in family]
         settings = (line.partition(": ") for line in run(["sysctl", "-i", *_SETTINGS]).splitlines())
         return State(
             {
@@ -121,7 +124,6 @@ class FreeBsdOracle(Oracle):
                 },
                 "route": {f"{text} #{count}" if count else text: "" for text, count in counted(routes)},
                 "setting": {key: value for key, _, value in settings},
-                "jail": dict.fromkeys(run(["jls", "name"]).split(), ""),
             }
         )
 
@@ -273,12 +275,16 @@ def _rest(device: Mapping[str, Any]) -> Entry:
     }
 
 
-def _routes(family: str) -> list[Entry]:
-    """Return the routes of a family by netstat(1)."""
-    said = json.loads(run(["netstat", "--libxo", "json", "-rnW", "-f", family]) or "{}")
+def _routes() -> dict[int, list[Entry]]:
+    """Return the routes by family, 4 and 6, as netstat(1) has them."""
+    said = json.loads(run(["netstat", "--libxo", "json", "-rnW"]) or "{}")
     table = said.get("statistics", {}).get("route-information", {}).get("route-table", {})
-    entries = [entry for part in table.get("rt-family", []) for entry in part.get("rt-entry", [])]
-    return [_route(entry) for entry in entries if not _is_kernels(entry)]
+    found: dict[int, list[Entry]] = {4: [], 6: []}
+    for part in table.get("rt-family", []):
+        family = {"Internet": 4, "Internet6": 6}.get(part.get("address-family"))
+        if family:
+            found[family] = [_route(entry) for entry in part.get("rt-entry", []) if not _is_kernels(entry)]
+    return found
 
 
 def _is_kernels(entry: Mapping[str, Any]) -> bool:

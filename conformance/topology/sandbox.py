@@ -28,6 +28,8 @@ class Sandbox(Stack):
 
     #: What the system calls the loopback.
     loopback: str
+    #: Whether its kernel deletes a tap that a program holds; one that does not would wait for the program.
+    deletes_held_taps: bool
     look: Oracle
 
     def __init__(self, seed: str, arrival_limit: float) -> None:

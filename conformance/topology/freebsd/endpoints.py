@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from conformance.errors import SuiteError
-from conformance.programs import environment, run
+from conformance.programs import environment, run, script
 from conformance.topology.base import GUEST_DEVICE, Guest, Stack
 from conformance.topology.frames import Captured, Frame
 from conformance.topology.freebsd import bpf, jails
@@ -42,6 +42,8 @@ class FreeBsdStack(Stack):
 
     def script(self, *lines: str) -> str:
         """Run lines of the suite's own by one shell, up to the first that fails, and return what they printed."""
+        if self.jail is None:
+            return script(*lines)
         return self.run("sh", "-e", stdin="\n".join(lines)) if lines else ""
 
     def add_address(self, device: str, *addresses: str, detection: bool = False) -> None:
@@ -56,7 +58,7 @@ class FreeBsdStack(Stack):
 
     def forget_neighbours(self) -> None:
         """Empty the tables of arp(8) and ndp(8)."""
-        self.run("sh", stdin="arp -d -a >/dev/null 2>&1\nndp -c >/dev/null 2>&1\ntrue\n")
+        self.script("arp -d -a >/dev/null 2>&1 || true", "ndp -c >/dev/null 2>&1 || true")
 
     def plain_bridge(self, name: str, *ports: str) -> None:
         """Make a bridge with ifconfig(8)."""
@@ -99,7 +101,7 @@ class FreeBsdGuest(FreeBsdStack, Guest):
         self._frames = -1
         try:
             near = sandbox.script(
-                shlex.join(jails.making(self.jail, children=0)),
+                f"{shlex.join(jails.making(self.jail, children=0))} >/dev/null",
                 "near=$(ifconfig epair create)",
                 f"ifconfig $near name {self.port} mtu {mtu} up >/dev/null",
                 f"ifconfig ${{near%a}}b vnet {self.jail}",
@@ -202,7 +204,7 @@ class FreeBsdGuest(FreeBsdStack, Guest):
             if self._opener.stderr is not None:
                 self._opener.stderr.close()
         # The driver may have deleted the port, or moved it. In the jail there is nothing that would not go with it.
-        run(["sh"], stdin=f"ifconfig {self.port} destroy\njail -r {self.jail}\n", check=False)
+        script(f"ifconfig {self.port} destroy", f"jail -r {self.jail}", check=False)
 
 
 class NearEnd:

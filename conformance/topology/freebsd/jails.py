@@ -7,7 +7,7 @@ import re
 import shlex
 
 from conformance.errors import SuiteError
-from conformance.programs import run
+from conformance.programs import run, script
 
 #: A name says whose it is: the process that has made it, and a number.
 _PREFIX = "refnet-conformance-"
@@ -28,26 +28,36 @@ def new_name() -> str:
     return f"{_PREFIX}{os.getpid()}-{_count}"
 
 
-def make(name: str, *, children: int = _CHILDREN) -> None:
-    """Make a jail that sees the file system of this one, with a network stack of its own.
+def make(name: str, *, children: int = _CHILDREN) -> int:
+    """Make a jail that sees the file system of this one, with a network stack of its own, and return its number.
 
     Raises:
         SuiteError: the system refused.
     """
-    run(making(name, children=children))
+    return int(run(making(name, children=children)))
 
 
 def making(name: str, *, children: int) -> list[str]:
     """Return the command that makes such a jail, which may have so many jails below it."""
-    return ["jail", "-c", f"name={name}", "persist", "vnet", "path=/", "allow.raw_sockets", f"children.max={children}"]
+    return [
+        "jail",
+        "-i",
+        "-c",
+        f"name={name}",
+        "persist",
+        "vnet",
+        "path=/",
+        "allow.raw_sockets",
+        f"children.max={children}",
+    ]
 
 
 def remove(name: str) -> None:
     """Remove a jail: its processes, the devices in it, the jails in it, and itself. One that is gone is no error."""
     devices = run(["jexec", name, "ifconfig", "-l"], check=False).split()
-    script = [f"jexec {name} ifconfig {shlex.quote(one)} destroy" for one in devices if not _KERNELS.match(one)]
     # With one end of a cable the other has gone, and what cannot be destroyed goes with the stack.
-    run(["sh"], stdin="\n".join([*script, f"jail -r {name}"]), check=False)
+    lines = [f"jexec {name} ifconfig {shlex.quote(one)} destroy" for one in devices if not _KERNELS.match(one)]
+    script(*lines, f"jail -r {name}", check=False)
 
 
 def sweep() -> None:

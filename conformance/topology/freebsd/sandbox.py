@@ -36,6 +36,7 @@ class FreeBsdSandbox(FreeBsdStack, Sandbox):
     """The network stack of the jail that this process is in."""
 
     loopback = "lo0"
+    deletes_held_taps = False
 
     def __init__(self, seed: str, *, arrival_limit: float = ARRIVAL_LIMIT) -> None:
         """See that this is a jail with a network stack of its own, and set its loopback up.

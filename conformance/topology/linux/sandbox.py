@@ -27,6 +27,7 @@ class LinuxSandbox(LinuxStack, Sandbox):
     """A network namespace of its own for the calling thread."""
 
     loopback = "lo"
+    deletes_held_taps = True
 
     def __init__(self, seed: str, *, arrival_limit: float = ARRIVAL_LIMIT) -> None:
         """Move the calling thread into a new network namespace, with its own view of /sys and a loopback that is up."""
