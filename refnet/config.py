@@ -14,11 +14,14 @@ T = TypeVar("T")
 #: Drivers that come with refnet. They are not entry points, so that a copy of the package that was never
 #: installed (carried into a virtual machine, say) finds them as well, and so that finding one costs no scan.
 _BUILT_IN: dict[str, dict[str, str]] = {
-    "refnet.netdev": {"linux": "refnet.netdev.linux:LinuxNetDevDriver"},
+    "refnet.netdev": {
+        "linux": "refnet.netdev.linux:LinuxNetDevDriver",
+        "freebsd": "refnet.netdev.freebsd:FreeBSDNetDevDriver",
+    },
 }
 
 _PLATFORM_DEFAULT: dict[str, dict[str, str]] = {
-    "refnet.netdev": {"linux": "linux"},
+    "refnet.netdev": {"linux": "linux", "freebsd": "freebsd"},
 }
 
 

@@ -19,11 +19,14 @@ _POLL = 0.01
 
 
 @contextlib.contextmanager
-def held(name: str, *, time_limit: float = DEFAULT_TIME_LIMIT) -> Iterator[None]:
+def held(name: str, *, time_limit: float = DEFAULT_TIME_LIMIT) -> Iterator[int]:
     """Hold the lock ``name`` of this host, waiting at most ``time_limit`` seconds for it.
 
     The lock is advisory, belongs to the open file (so it also works between threads), and is given up by the
     kernel when its holder dies. Its file is removed by the last holder.
+
+    Yields the descriptor that holds it: a program that is given it (``process.run(keep=…)``) goes on holding the lock
+    if this process is killed.
 
     Raises:
         LockTimeout: somebody else held it all the time.
@@ -32,7 +35,7 @@ def held(name: str, *, time_limit: float = DEFAULT_TIME_LIMIT) -> Iterator[None]
     path = _directory() / f"{name}.lock"
     descriptor = _acquire(path, time_limit)
     try:
-        yield
+        yield descriptor
     finally:
         # Removing while holding is safe: whoever opened the old file meanwhile sees that it is no longer the
         # one by that name, and starts again (_acquire).
@@ -41,7 +44,39 @@ def held(name: str, *, time_limit: float = DEFAULT_TIME_LIMIT) -> Iterator[None]
         os.close(descriptor)
 
 
-def _acquire(path: Path, time_limit: float) -> int:
+@contextlib.contextmanager
+def reading(name: str, *, time_limit: float = DEFAULT_TIME_LIMIT) -> Iterator[None]:
+    """Hold the lock ``name`` together with others that read, while nobody holds it by :func:`writing`.
+
+    The file stays for the next one: whoever removed it here would part those who read from those who write.
+
+    Raises:
+        LockTimeout: somebody wrote all the time.
+        PermissionDenied: the lock's directory cannot be written.
+    """
+    path = _directory() / f"{name}.lock"
+    with held(f"{name}-gate", time_limit=time_limit):
+        descriptor = _acquire(path, time_limit, fcntl.LOCK_SH)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def writing(name: str, *, time_limit: float = DEFAULT_TIME_LIMIT) -> Iterator[None]:
+    """Hold the lock ``name`` while nobody else holds it by :func:`reading`; who comes meanwhile to read has to wait.
+
+    Raises:
+        LockTimeout: somebody else held it all the time.
+        PermissionDenied: the lock's directory cannot be written.
+    """
+    # Who holds the gate lets nobody in: those who read go one by one, and are not followed by others for ever.
+    with held(f"{name}-gate", time_limit=time_limit), held(name, time_limit=time_limit):
+        yield
+
+
+def _acquire(path: Path, time_limit: float, kind: int = fcntl.LOCK_EX) -> int:
     deadline = time.monotonic() + time_limit
     while True:
         try:
@@ -51,7 +86,7 @@ def _acquire(path: Path, time_limit: float) -> int:
                 f"the lock file {path} cannot be opened: {error.strerror}", errno=error.errno
             ) from None
         try:
-            while not _try_lock(descriptor):
+            while not _try_lock(descriptor, kind):
                 if time.monotonic() >= deadline:
                     raise LockTimeout(
                         f"another process has held {path} for {time_limit:g} s: find it with 'fuser -v {path}'"
@@ -65,9 +100,9 @@ def _acquire(path: Path, time_limit: float) -> int:
         os.close(descriptor)
 
 
-def _try_lock(descriptor: int) -> bool:
+def _try_lock(descriptor: int, kind: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
     except OSError as error:
         if error.errno in (errno.EAGAIN, errno.EWOULDBLOCK):
             return False

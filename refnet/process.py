@@ -34,11 +34,12 @@ def run(
     stdin: str | None = None,
     time_limit: float = DEFAULT_TIME_LIMIT,
     expect: Collection[int] = (0,),
+    keep: Collection[int] = (),
 ) -> Completed:
     """Run ``argv`` to its end and return what it printed.
 
     ``stdin`` is given to it as text (nothing: ``/dev/null``), ``time_limit`` is in seconds, ``expect`` holds the exit
-    statuses that are no error.
+    statuses that are no error, ``keep`` the descriptors that the program inherits.
 
     Raises:
         ToolMissing: there is no such program on ``PATH``.
@@ -58,6 +59,7 @@ def run(
             encoding="utf-8",
             errors="backslashreplace",
             start_new_session=True,
+            pass_fds=tuple(keep),
         )
     except FileNotFoundError as error:
         raise ToolMissing(

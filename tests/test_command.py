@@ -39,7 +39,10 @@ def good_report(tmp_path_factory):
         (["run", "--netdev", "json:JSONDecoder"], "is not a subclass of NetDevDriver"),
         (["run", "-n", "-1"], "not a number of workers"),
         (["run", "--level", "some"], "invalid choice"),
-        (["run", "--env", "moon"], "there is no such environment; expected local, docker, linux-vm, freebsd-vm or ssh://USER@"),
+        (
+            ["run", "--env", "moon"],
+            "there is no such environment; expected local, docker, linux-vm, freebsd-vm or ssh://USER@",
+        ),
         (["run", "--env", "ssh"], "there is no such environment"),
         (["run", "--kernel", "generic"], "--kernel means nothing to the environment local"),
         (["run", "--patience", "1"], "not a number of seconds from 10"),

@@ -96,7 +96,7 @@ def test_a_platform_without_a_driver_is_named_with_those_that_have_one(monkeypat
     with pytest.raises(Unsupported) as caught:
         config.choice(GROUP)
     assert caught.value.capability == GROUP
-    assert "no driver for platform 'plan9' in refnet.netdev (it has one for: linux)" in str(caught.value)
+    assert "no driver for platform 'plan9' in refnet.netdev (it has one for: freebsd, linux)" in str(caught.value)
     assert "'package.module:Class'" in str(caught.value)
     assert config.choice(GROUP, "linux") == "linux"
 
