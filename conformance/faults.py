@@ -36,7 +36,8 @@ _FAILING = {
 }
 #: Programs of FreeBSD that only ask, whatever they are told, and how the others look when they only ask.
 _ASKERS = {"netstat", "jls", "kldstat", "procstat", "sockstat", "uname", "ps"}
-_IFCONFIG_OPTION = re.compile(r"-[aCdDklLmnuv]+|-[fgG]")
+_IOC_OUT = 0x40000000
+_IFCONFIG_OPTION = re.compile(r"-[aCdDklLmnuv]+|-[fgGj]")
 
 
 class Injection:
@@ -149,11 +150,11 @@ def only_asks(argv: Sequence[str]) -> bool:
     while words:
         word = words.pop(0)
         if _IFCONFIG_OPTION.fullmatch(word):
-            if word[-1] in "fgG" and words:
+            if word[-1] in "fgGj" and words:
                 words.pop(0)
         elif word != "--":
             names.append(word)
-    return len(names) <= 1 or names[1:] in (["inet"], ["inet6"], ["ether"])
+    return len(names) <= 1 or names[1:] in (["inet"], ["inet6"], ["ether"], ["addr"])
 
 
 def _controlling(injection: Injection, original: Callable[..., Any]) -> Callable[..., Any]:
@@ -164,7 +165,9 @@ def _controlling(injection: Injection, original: Callable[..., Any]) -> Callable
         if injection.request(writes=False):
             raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
         result = original(descriptor, *rest)
-        injection.writes += 1  # a refusal has written nothing
+        # A refusal has written nothing. FreeBSD's requests say whether they give an answer (sys/ioccom.h): those that
+        # do and write all the same make devices, which the kernel tells its listeners of.
+        injection.writes += system.NAME == system.LINUX or not rest[0] & _IOC_OUT
         return result
 
     return ioctl

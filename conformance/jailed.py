@@ -24,14 +24,14 @@ from _pytest.runner import runtestprotocol
 from conformance import runner
 from conformance import spec as specs
 from conformance.errors import SuiteError
+from conformance.freebsd_shell import environment
 from conformance.outcome import Outcome
-from conformance.programs import environment
 from conformance.topology.freebsd import jails
 from conformance.topology.freebsd.sandbox import JAIL
 from conformance.verdict import Status
 
 #: Seconds on top of a spec's own limit for its process to begin and to end.
-_GRACE = 120.0
+_GRACE = 90.0
 
 
 class Jails:
@@ -61,28 +61,48 @@ class Jails:
         # The limit of pytest-timeout is for the child, and this process has one of its own.
         signal.setitimer(signal.ITIMER_REAL, 0)
         name = jails.new_name()
-        number = jails.make(name)
-        reading, writing = os.pipe()
-        child = 0
+        reports: list[pytest.TestReport] = []
         try:
-            child = os.fork()
-            if child == 0:
-                os.close(reading)
-                _be_child(item, name, number, writing)
-            os.close(writing)
-            said = _read(reading, None if self.config.option.conformance_keep else specs.TIME_LIMIT + _GRACE)
-        finally:
-            os.close(reading)
-            status = _end(child)
-            jails.remove(name)
-        reports = [self._report(item, line) for line in said.splitlines()]
+            try:
+                said, status = self._in_jail(item, name, jails.make(name))
+            finally:
+                jails.remove(name)
+        except SuiteError as error:
+            return [_lost(item, started, str(error))]
+        words = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
+        # What comes behind the last whole line is that of a child that had no time left.
+        for line in said[: said.rfind(b"\n") + 1].splitlines():
+            data = json.loads(line)
+            if "lost" in data:
+                words = data["lost"]
+            else:
+                reports.append(self._report(item, data))
         if not reports or reports[-1].when != "teardown":
-            reports.append(_lost(item, started, status))
+            reports.append(_lost(item, started, f"the process that ran it in a jail {words}"))
         return reports
 
-    def _report(self, item: pytest.Item, line: bytes) -> pytest.TestReport:
+    def _in_jail(self, item: pytest.Item, jail: str, number: int) -> tuple[bytes, int]:
+        """Have a child run the spec, and return what it has told and its exit status."""
+        keeps = self.config.option.conformance_keep
+        reading, writing = os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.close(reading)
+            _be_child(item, jail, number, writing)
+        os.close(writing)
+        # Ctrl-C reaches the child as well: it is how one lets go of a kept sandbox.
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN) if keeps else None
+        try:
+            said = _read(reading, None if keeps else specs.TIME_LIMIT + _GRACE)
+        finally:
+            if handler is not None:
+                signal.signal(signal.SIGINT, handler)
+            os.close(reading)
+            status = _end(child)
+        return said, status
+
+    def _report(self, item: pytest.Item, data: dict[str, Any]) -> pytest.TestReport:
         """Return a phase's report as the child has written it."""
-        data = json.loads(line)
         # Another pytest may call the spec by another path.
         data |= {"nodeid": item.nodeid, "location": item.location}
         report = self.config.hook.pytest_report_from_serializable(config=self.config, data=data)
@@ -117,7 +137,7 @@ def _be_child(item: pytest.Item, jail: str, number: int, writing: int) -> NoRetu
         _write(item.config, writing, runtestprotocol(item, log=False, nextitem=None))
         status = 0
     except BaseException as error:
-        os.write(2, f"in the jail of {item.name}: {type(error).__name__}: {error}\n".encode())
+        os.write(writing, json.dumps({"lost": f"broke: {type(error).__name__}: {error}"}).encode() + b"\n")
     finally:
         os._exit(status)
 
@@ -141,10 +161,11 @@ def _attach(number: int) -> bool:
     """
     try:
         import ctypes
-    except ImportError:
+
+        attach = ctypes.CDLL(None, use_errno=True).jail_attach
+    except (ImportError, OSError, AttributeError):  # no ctypes, no loader in a static Python, no such function
         return False
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.jail_attach(number) != 0:
+    if attach(number) != 0:
         raise SuiteError(f"the jail {number} cannot be entered: {os.strerror(ctypes.get_errno())}")
     return True
 
@@ -170,7 +191,12 @@ def _start_another(item: pytest.Item, jail: str, writing: int) -> NoReturn:
         *("-p", "pytest_timeout", "-p", "conformance.plugin", *words),
     ]
     surroundings = {**environment(), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", JAIL: jail}
-    surroundings.pop("PYTEST_ADDOPTS", None)
+    for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+        surroundings.pop(name, None)
+    # What it prints is not this worker's to capture.
+    capturing = item.config.pluginmanager.getplugin("capturemanager")
+    if capturing:
+        capturing.suspend_global_capture(in_=True)
     os.execvpe(argv[0], argv, surroundings)  # noqa: S606 - no shell is what is wanted
 
 
@@ -183,7 +209,7 @@ def _write(config: pytest.Config, descriptor: int, reports: Sequence[pytest.Test
 
 
 def _read(descriptor: int, limit: float | None) -> bytes:
-    """Read all that the child writes, as long as it may take."""
+    """Read all that the child writes, as long as it may take; whoever else holds its end is not waited for."""
     deadline = None if limit is None else time.monotonic() + limit
     parts: list[bytes] = []
     while True:
@@ -191,15 +217,13 @@ def _read(descriptor: int, limit: float | None) -> bytes:
         if not select.select([descriptor], [], [], left)[0]:
             return b"".join(parts)
         part = os.read(descriptor, 1 << 16)
-        if not part:
-            return b"".join(parts)
         parts.append(part)
+        if not part or (part.endswith(b"\n") and b'"when": "teardown"' in b"".join(parts).splitlines()[-1]):
+            return b"".join(parts)
 
 
 def _end(child: int) -> int:
     """Wait for a child that has closed its pipe, or has no time left, and return its exit status."""
-    if not child:
-        return 0
     deadline = time.monotonic() + 5.0
     while time.monotonic() < deadline:
         pid, status = os.waitpid(child, os.WNOHANG)
@@ -211,12 +235,10 @@ def _end(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _lost(item: pytest.Item, started: float, status: int) -> pytest.TestReport:
-    """Return the report of a spec whose process has ended before it was judged."""
+def _lost(item: pytest.Item, started: float, words: str) -> pytest.TestReport:
+    """Return the report of a spec that nobody has judged."""
     one = runner.spec_of(item)
     assert one is not None
-    how = f"was ended by signal {-status}" if status < 0 else f"ended with status {status}"
-    words = f"the process that ran it in a jail {how} before all was told"
     outcome = Outcome(
         one.id, Status.ERROR, words, started=started, seconds=time.time() - started, mutant=runner.mutant_of(item)
     )

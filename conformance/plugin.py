@@ -1,7 +1,8 @@
 """The pytest plugin: it runs specs as tests, each in a sandbox of its own, and judges.
 
 It is loaded in every pytest of an environment that has the suite, and does nothing unless the specs are asked for
-(``pytest --pyargs conformance.specs``). Then it first goes into throw-away namespaces (:mod:`.environments.local`).
+(``pytest --pyargs conformance.specs``). Then it first goes where that may be done (:mod:`.environments.local`): into
+throw-away namespaces on Linux, and where it may make jails on FreeBSD.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from conformance.errors import EnvironmentUnavailable
 from conformance.verdict import ExitStatus
 from refnet.errors import RefnetError
 
-_SPECS = Path(conformance.specs.__file__).parent
+_SPECS = Path(conformance.specs.__file__).resolve().parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -57,6 +58,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def asked_for_specs(config: pytest.Config) -> bool:
     """Whether this pytest was told to run the specs, by package name or by path."""
+    if config.option.conformance_jailed is not None:
+        return True
     for argument in config.args:
         place = argument.partition("::")[0]
         if config.option.pyargs and (place == "conformance.specs" or place.startswith("conformance.specs.")):
@@ -70,7 +73,7 @@ def asked_for_specs(config: pytest.Config) -> bool:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """Start over inside throw-away namespaces, if this is about the specs and that has not happened yet."""
+    """Start over where specs may be run, if this is about the specs and that has not happened yet."""
     if not asked_for_specs(config) or inside.INSIDE in os.environ or config.option.help or config.option.version:
         return None
     try:
@@ -89,6 +92,8 @@ def pytest_configure(config: pytest.Config) -> None:
     from conformance.runner import Runner
 
     config.option.timeout = getattr(config.option, "timeout", None) or specs.TIME_LIMIT
+    # By an alarm: a thread of pytest-timeout's would end the whole worker.
+    config.option.timeout_method = "signal"
     config.option.conformance_evidence |= bool(config.option.conformance_report)
     if config.option.conformance_jailed is not None:
         from conformance.jailed import Teller
@@ -131,8 +136,12 @@ def _collector(config: pytest.Config) -> Any:
     only = tuple(filter(None, config.option.conformance_only.split(",")))
     selected = specs.select(specs.manifest(), only=only, level=config.option.conformance_level)
     directory = config.option.conformance_report
-    # In the namespaces that the specs run in, these are other file systems, gone with them.
-    if directory and Path(directory).absolute().parts[1:2] in (("run",), ("proc",), ("sys",)):
+    # In the namespaces of Linux that the specs run in, these are other file systems, gone with them.
+    if (
+        system.NAME == system.LINUX
+        and directory
+        and Path(directory).absolute().parts[1:2] in (("run",), ("proc",), ("sys",))
+    ):
         raise ValueError(f"a report cannot be written to {directory}: name a directory outside /run, /proc and /sys")
     judge = Judge(
         Plan(

@@ -40,7 +40,7 @@ class Progress:
         self.told += 1
         count = f"[{self.told:>{len(str(self.total))}}/{self.total}]"
         name = outcome.id if outcome.mutant is None else f"{outcome.id} {outcome.mutant}"
-        status = f"{outcome.status.value:<11}" if outcome.mutant is None else ""
+        status = f"{outcome.status.value:<14}" if outcome.mutant is None else ""
         head = f"{count} {name:<6} {self._paint(status, _COLOURS[outcome.status])} {outcome.seconds:5.2f}s"
         sentence = self.specs[outcome.id].sentence
         room = max(30, shutil.get_terminal_size((120, 24)).columns - 42)

@@ -272,8 +272,8 @@ def elsewhere(item: pytest.Item) -> str:
     """Return why an item has nothing to say of this system; "": it has."""
     name = mutant_of(item)
     for what, systems in (
-        (_one(item).id, _one(item).systems),
-        (f"the mutant {name}", mutants.named(name).systems if name else ()),
+        ("it", _one(item).systems),
+        ("the wrong driver", mutants.named(name).systems if name else ()),
     ):
         if systems and system.NAME not in systems:
             return f"{what} is about {' and '.join(systems)}, and this is {system.NAME}"

@@ -92,7 +92,9 @@ def judge(specs: Sequence[Spec], selected: Sequence[str], statuses: Mapping[str,
         included = LEVELS[: LEVELS.index(level) + 1]
         members = [one.id for one in specs if one.level in included]
         levels.append(_judge_level(level, members, statuses))
-    if unexpected or not selected or Status.ERROR in statuses.values():
+    # Where nothing applies, nothing was judged.
+    is_moot = all(status is Status.NOT_APPLICABLE for status in statuses.values())
+    if unexpected or is_moot or Status.ERROR in statuses.values():
         words.append("error")
     if {Status.FAILED, Status.KNOWN_DEVIATION} & set(statuses.values()):
         words.append("not conformant")
@@ -114,7 +116,7 @@ def _judge_level(level: str, members: Sequence[str], statuses: Mapping[str, Stat
         word = "error"
     elif Status.FAILED in found or Status.KNOWN_DEVIATION in found:
         word = "not conformant"
-    elif any(status in (None, Status.UNSUPPORTED) for status in found):
+    elif not found or any(status in (None, Status.UNSUPPORTED) for status in found):
         word = "open"
     else:
         word = "conformant"

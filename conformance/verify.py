@@ -137,7 +137,8 @@ def _objections_to(entry: Mapping[str, Any], one: Spec, report: Mapping[str, Any
     if status is Status.PASSED and (entry["message"] or any(words["driver"] is not None for words in denials)):
         yield f"{one.id} is listed as passed, and the report itself says that it was not run"
     system = report["runs"][entry["run"]]["environment"]["system"]
-    if (status is Status.NOT_APPLICABLE) != bool(one.systems and system not in one.systems):
+    is_elsewhere = bool(one.systems and system not in one.systems)
+    if status is not Status.ERROR and (status is Status.NOT_APPLICABLE) != is_elsewhere:
         yield f"{one.id} is listed as {status.value}, and is about {' and '.join(one.systems) or 'any system'}"
     # Whether a need was there is not in the report.
     denied = any(words[key] is not None for words in denials for key in ("driver", "environment"))

@@ -23,7 +23,8 @@ exit status:
 
 _WHERE = """\
 environments:
-  local       throw-away namespaces of this host's kernel, for root and for ordinary users (default)
+  local       this host's kernel (default): throw-away namespaces on Linux, for root and for ordinary users; vnet jails
+              on FreeBSD, for root
   docker      a container of refnet's own image on an engine; several engines share the specs
   linux-vm    a virtual machine with Debian's kernel: VLANs and Open vSwitch also where this kernel has none
   freebsd-vm  a virtual machine that boots a FreeBSD disk: the image that 'make freebsd-image' has built, or --disk

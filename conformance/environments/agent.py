@@ -51,6 +51,8 @@ class Agent:
         self.child: subprocess.Popen[bytes] | None = None
         self.watch = -1
         self.directory = tempfile.mkdtemp(prefix=PREFIX)
+        # What runs without privilege there may still have something to import.
+        os.chmod(self.directory, 0o711)  # noqa: S103 - to search, not to list
         name = os.path.join(self.directory, "lock")
         lock = os.open(name + ".new", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
         fcntl.flock(lock, fcntl.LOCK_EX)

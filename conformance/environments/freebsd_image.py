@@ -10,7 +10,6 @@ import argparse
 import contextlib
 import fcntl
 import hashlib
-import lzma
 import os
 import shutil
 import sys
@@ -255,7 +254,15 @@ def _by_hand(wanted: Release) -> str:
 
 
 def _unpack(packed: Path, target: Path, say: Callable[[str], None]) -> None:
-    """Unpack what xz has packed."""
+    """Unpack what xz has packed.
+
+    Raises:
+        EnvironmentUnavailable: it is damaged, or this Python was built without lzma.
+    """
+    try:
+        import lzma
+    except ImportError:
+        raise EnvironmentUnavailable(f"this Python has no lzma: unpack {packed} with xz, and name the result") from None
     told = time.monotonic()
     size = packed.stat().st_size
     try:

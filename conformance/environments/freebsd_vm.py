@@ -78,9 +78,12 @@ class FreebsdVm(VirtualMachine):
         with contextlib.ExitStack() as stack:
             try:
                 folder = stack.enter_context(qemu.folder())
-                self._key = _private(self._key, folder)
             except OSError as error:
                 raise EnvironmentUnavailable(f"{self.name}: its temporary folder cannot be made: {error}") from error
+            try:
+                self._key = _private(self._key, folder)
+            except OSError as error:
+                raise EnvironmentUnavailable(f"{self.name}: the key cannot be read: {error}") from error
             self.options.say(f"booting a virtual machine ({self._disk.path}, {self.memory} MiB)")
             booted = guest(self._disk.path, self._disk.format, login, self._disk.key, memory=self.memory)
             try:
@@ -89,7 +92,8 @@ class FreebsdVm(VirtualMachine):
             except LoginRefused as refused:
                 raise EnvironmentUnavailable(f"{self.name}: {refused}; {self.advice(str(refused))}") from None
             except EnvironmentUnavailable as error:
-                raise EnvironmentUnavailable(f"{self.name}: {error}") from None
+                last = f"; ssh's last words: {login.refused}" if login.refused else ""
+                raise EnvironmentUnavailable(f"{self.name}: {error}{last}") from None
             self._stack = stack.pop_all()
         return self
 

@@ -8,11 +8,8 @@ from collections.abc import Mapping, Sequence
 
 from conformance.environments.inside import INSIDE
 from conformance.errors import EnvironmentUnavailable, SuiteError
-from conformance.programs import environment as system_environment
+from conformance.freebsd_shell import environment as system_environment
 from conformance.topology.freebsd import jails
-
-#: Seconds that a command gets after Ctrl-C to write its report.
-_GRACE = 30.0
 
 
 def missing() -> list[str]:
@@ -29,20 +26,17 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
     Raises:
         EnvironmentUnavailable: this process cannot make jails; the message says what would help.
     """
-    lacking = missing()
-    if lacking:
-        raise EnvironmentUnavailable(f"local: {'; '.join(lacking)}")
     try:
         jails.sweep()
         jails.load_modules()
     except SuiteError as error:
-        raise EnvironmentUnavailable(f"local: {error}") from None
+        raise EnvironmentUnavailable(str(error)) from None
     wanted = {**system_environment(), **(environment or {}), INSIDE: ""}
     try:
         # What the command is to write to comes as a descriptor.
         child = subprocess.Popen(list(command), env=wanted, close_fds=False)
     except OSError as error:
-        raise EnvironmentUnavailable(f"local: {command[0]} cannot be started: {error}") from None
+        raise EnvironmentUnavailable(f"{command[0]} cannot be started: {error}") from None
     # Ctrl-C reaches the command as well, which is to write its report.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, lambda *_: child.terminate())

@@ -33,7 +33,8 @@ class Local(Environment):
     def availability(cls, options: Options) -> Availability:
         """See what is lacking, and try whether the kernel lets this user have namespaces."""
         lacking = missing()
-        if not lacking:
+        # Jails are not tried: that would load modules, and remove what others have left.
+        if not lacking and system.NAME == system.LINUX:
             with contextlib.suppress(OSError):
                 done = subprocess.run(
                     [sys.executable, "-m", "conformance.environments.local", "true"],

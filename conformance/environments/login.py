@@ -28,6 +28,7 @@ class Login:
 
     Attributes:
         said: the words that the probe has written when it worked.
+        refused: what ssh has said last when it did not.
     """
 
     def __init__(self, command: Callable[[qemu.Machine], list[str]], probe: str, refusals: int = 3) -> None:
@@ -40,6 +41,7 @@ class Login:
         self._left = refusals
         self._began: float | None = None
         self.said: list[str] = []
+        self.refused = ""
 
     def opens(self, machine: qemu.Machine) -> bool:
         """Try once.
@@ -65,7 +67,7 @@ class Login:
         if done.returncode == 0:
             self.said = done.stdout.decode(errors="replace").split()
             return True
-        words = done.stderr.decode(errors="replace").strip()
+        self.refused = words = done.stderr.decode(errors="replace").strip()
         if ssh.is_refusal(words):
             self._left -= 1
             if self._left <= 0:

@@ -59,9 +59,6 @@ def run(command: Sequence[str], environment: Mapping[str, str] | None = None) ->
         EnvironmentUnavailable: the kernel or the host's configuration does not allow it; the message says what
             would.
     """
-    lacking = missing()
-    if lacking:
-        raise EnvironmentUnavailable("; ".join(lacking))
     wanted = {**os.environ, **(environment or {}), "PATH": _path()}
     failure_read, failure_write = os.pipe()
     map_read, map_write = os.pipe()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from conformance import mutants, programs
+from conformance import freebsd_shell, mutants
 from conformance.system import FREEBSD
 from refnet import process
 from refnet.errors import AlreadyEnslaved, AlreadyExists, CommandFailed, KernelRefused, Mismatch
@@ -16,7 +16,7 @@ mutant = functools.partial(mutants.mutant, systems=(FREEBSD,))
 
 def ifconfig(*words: str) -> str:
     """Run it as the suite's own."""
-    return programs.run(["ifconfig", *words])
+    return freebsd_shell.run(["ifconfig", *words])
 
 
 def each_port(name: str, wrong: str, kills: dict[str, str], *words: str) -> None:
@@ -162,7 +162,7 @@ def bridge_not_up(base: Any) -> type[NetDevDriver]:
 def inherit_mac(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
         def ensure_bridge(self, bridge: str, interface: str | None = None, **options: Any) -> None:
-            programs.run(["sysctl", "net.link.bridge.inherit_mac=1"])
+            freebsd_shell.run(["sysctl", "net.link.bridge.inherit_mac=1"])
             super().ensure_bridge(bridge, interface, **options)
 
     return Wrong
@@ -223,7 +223,7 @@ def loses_routes(base: Any) -> type[NetDevDriver]:
         def ensure_bridge(self, bridge: str, interface: str | None = None, **options: Any) -> None:
             super().ensure_bridge(bridge, interface, **options)
             for destination in ("203.0.113.0/24", "default"):
-                programs.run(["route", "-q", "-n", "delete", "-4", destination], check=False)
+                freebsd_shell.run(["route", "-q", "-n", "delete", "-4", destination], check=False)
 
     return Wrong
 

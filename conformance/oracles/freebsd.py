@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from conformance.errors import SuiteError
+from conformance.freebsd_shell import run
 from conformance.oracles.base import Entry, Listing, Oracle, counted, is_link_local
 from conformance.oracles.state import LINK_LOCAL, State
-from conformance.programs import run
 
 #: Seconds for the kernel to bring devices to rest before silence is asked of it.
 _REST_LIMIT = 20.0
@@ -49,8 +49,6 @@ _SETTINGS = (
     "net.link.bridge",
     "net.link.tap",
     "net.link.vlan",
-    # How many jails there are below this one.
-    "security.jail.children.cur",
 )
 #: net/route.h: what is told to listeners, and the flag of an entry of the neighbours' tables.
 _MESSAGES = {
@@ -64,6 +62,10 @@ _MESSAGES = {
 }
 _RTF_LLDATA = 0x400
 _ROUTES = (0x1, 0x2, 0x3)
+#: struct rt_msghdr and if_announcemsghdr have the device's number at once, the others behind what they carry.
+_NUMBER_AT = {0xC: 12, 0xD: 12, 0xE: 12}
+#: What the kernel itself has to go nowhere (rc.d/routing, netinet6).
+_NOWHERE = ("::/96", "::ffff:0.0.0.0/96")
 #: The descriptors that are looked at; more than any spec opens.
 _MOST_DESCRIPTORS = 4096
 
@@ -109,7 +111,10 @@ class FreeBsdOracle(Oracle):
         return Listing(devices, addresses, routes[4] + routes[6])
 
     def state(self) -> State:
-        """Take down what a driver could leave behind: devices, addresses, routes, settings, the number of jails."""
+        """Take down what a driver could leave behind: devices, addresses, routes of the first FIB, settings.
+
+        Files are not among it: a jail shares them with the host and with the other sandboxes.
+        """
         devices = _devices()
         infos = [(name, info) for name, device in devices.items() for info in device["addr_info"]]
         routes = [_text(route) for family in _routes().values() for route in family]
@@ -173,7 +178,7 @@ class FreeBsdOracle(Oracle):
         return {name: f"$ {' '.join(argv)}\n{run(argv, check=False)}" for name, argv in commands.items()}
 
     def rest(self) -> None:
-        """Wait until no address is looked for elsewhere any more, and both ends of the cables have a link."""
+        """Wait until no address is looked for elsewhere any more."""
         deadline = time.monotonic() + _REST_LIMIT
         while any(_is_moving(device) for device in _devices().values()):
             if time.monotonic() > deadline:
@@ -223,11 +228,14 @@ def _add(device: Entry, line: str) -> None:
     elif word == "member:":
         name, _, flags = rest.partition(" flags=")
         device["members"][name] = flags
+    elif word == "ifmaxaddr":
+        # Of the member in the line before: "0 port 9 priority 128 path cost 2000000". The port is its number.
+        device["members"][list(device["members"])[-1]] += re.sub(r" port \d+", "", f" {line}")
     elif word == "groups:":
         device["groups"] = rest.split()
     elif word in ("status:", "vlan:", "description:", "hwaddr", "nd6"):
         device["others"][word.rstrip(":")] = rest.strip()
-    elif word in ("options", "options=", "media:", "root", "Opened", "supported", "syncpeer:"):
+    elif word in ("media:", "root", "Opened", "supported", "syncpeer:") or word.startswith("options="):
         pass
     else:
         # Of a bridge: "id … priority 32768 hellotime 2 fwddelay 15", "maxage 20 holdcnt 6 proto rstp …".
@@ -289,7 +297,11 @@ def _routes() -> dict[int, list[Entry]]:
 
 def _is_kernels(entry: Mapping[str, Any]) -> bool:
     """Whether the kernel has made the route by itself, for each address and each device."""
-    return str(entry["interface-name"]).startswith("lo") or str(entry["destination"]).startswith(("fe80:", "ff"))
+    if str(entry["destination"]).startswith(("fe80:", "ff")):
+        return True
+    # Somebody's own routes to nowhere (R: reject, B: blackhole) go by the loopback as well; all but these are IPv6's.
+    own = str(entry["destination"]) in _NOWHERE or not set("BR") & set(str(entry.get("flags", "")))
+    return str(entry["interface-name"]) == "lo0" and own
 
 
 def _route(entry: Mapping[str, Any]) -> Entry:
@@ -316,5 +328,7 @@ def _heard(sock: socket.socket) -> list[str]:
             kind = message[3]
             if kind not in _MESSAGES or (kind in _ROUTES and struct.unpack_from("i", message, 8)[0] & _RTF_LLDATA):
                 continue
-            heard.append(f"{_MESSAGES[kind]} (device number {struct.unpack_from('H', message, 4)[0]})")
+            heard.append(
+                f"{_MESSAGES[kind]} (device number {struct.unpack_from('H', message, _NUMBER_AT.get(kind, 4))[0]})"
+            )
     return heard

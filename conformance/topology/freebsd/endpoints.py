@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from conformance.errors import SuiteError
-from conformance.programs import environment, run, script
+from conformance.freebsd_shell import environment, run, script
 from conformance.topology.base import GUEST_DEVICE, Guest, Stack
 from conformance.topology.frames import Captured, Frame
 from conformance.topology.freebsd import bpf, jails

@@ -7,7 +7,7 @@ import re
 import shlex
 
 from conformance.errors import SuiteError
-from conformance.programs import run, script
+from conformance.freebsd_shell import run, script
 
 #: A name says whose it is: the process that has made it, and a number.
 _PREFIX = "refnet-conformance-"
@@ -53,7 +53,13 @@ def making(name: str, *, children: int) -> list[str]:
 
 
 def remove(name: str) -> None:
-    """Remove a jail: its processes, the devices in it, the jails in it, and itself. One that is gone is no error."""
+    """Remove a jail: its processes, the devices in it, the jails in it, and itself. One that is gone is no error.
+
+    Raises:
+        SuiteError: the system does not end it in time.
+    """
+    # First: a tap that a process holds would be waited for.
+    run(["jexec", name, "kill", "-KILL", "-1"], check=False)
     devices = run(["jexec", name, "ifconfig", "-l"], check=False).split()
     # With one end of a cable the other has gone, and what cannot be destroyed goes with the stack.
     lines = [f"jexec {name} ifconfig {shlex.quote(one)} destroy" for one in devices if not _KERNELS.match(one)]

@@ -9,8 +9,8 @@ import contextlib
 import os
 
 from conformance.errors import SuiteError
+from conformance.freebsd_shell import run
 from conformance.oracles.freebsd import FreeBsdOracle
-from conformance.programs import run
 from conformance.topology.base import Guest, Holder, Stack
 from conformance.topology.freebsd import jails
 from conformance.topology.freebsd.endpoints import (

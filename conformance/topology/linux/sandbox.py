@@ -18,7 +18,6 @@ from conformance.topology.linux.endpoints import LinuxGuest, LinuxStack, NearEnd
 from conformance.topology.sandbox import ARRIVAL_LIMIT, Sandbox
 from refnet.netdev.driver import Kind
 
-_MS_NOSUID, _MS_NODEV = 2, 4
 #: linux/capability.h
 _CAPABILITY_VERSION_3 = 0x20080522
 
@@ -38,7 +37,7 @@ class LinuxSandbox(LinuxStack, Sandbox):
         # /sys shows the namespace that it was mounted in: a driver that looks there has to see this one.
         namespaces.mount("sysfs", "/sys", "sysfs")
         # And other sandboxes' locks and files are not this one's to see.
-        namespaces.mount("tmpfs", "/run", "tmpfs", _MS_NOSUID | _MS_NODEV)
+        namespaces.mount("tmpfs", "/run", "tmpfs", namespaces.MS_NOSUID | namespaces.MS_NODEV)
         self.look = LinuxOracle()
         quiet(self)
         # The kernel's own default, which a namespace otherwise inherits from the host.
