@@ -199,16 +199,32 @@ def test_a_taps_number_that_is_in_use_elsewhere() -> None:
     assert not tools.rest
 
 
-def test_a_taps_link_that_is_a_trap() -> None:
-    """Another network stack's tap5 has gone between the look at /dev and the birth of this one."""
-    tools = Answers(
-        look(),
-        ("ifconfig tap0 create name tap5 link0", "tap5\n", 0),
-        ("ifconfig -n tap5 destroy", "", 0),
-        nodes=frozenset({"tap5"}),
-    )
+TRAPPED = (
+    ("ifconfig tap0 create name tap5 link0", "tap5\n", 0),
+    ("ifconfig -n tap5 destroy", "", 0),
+)
+
+
+class Passing(Answers):
+    """Another network stack's tap5 has gone between the look at /dev and the birth of this one: its name is free."""
+
+    def run(self, argv: Command) -> Completed:
+        if argv[-1] == "destroy":
+            self.there = self.links = frozenset()
+        return super().run(argv)
+
+
+def test_a_taps_link_that_is_a_trap_is_taken_away_and_the_tap_made_with_its_own_number() -> None:
+    tools = Passing(look(), *TRAPPED, look(), ("ifconfig tap5 create link0", "", 0), nodes=frozenset({"tap5"}))
     tools.links = frozenset({"tap5"})
-    with pytest.raises(KernelRefused, match="try again"):
+    FreeBSDNetDevDriver(tools).create_tap_dev("tap5")
+    assert not tools.rest
+
+
+def test_a_taps_link_that_is_a_trap_again_and_again_is_an_error() -> None:
+    tools = Answers(*[look(), *TRAPPED] * base.ATTEMPTS, nodes=frozenset({"tap5"}))
+    tools.links = frozenset({"tap5"})
+    with pytest.raises(KernelRefused, match=f"came and went {base.ATTEMPTS} times"):
         FreeBSDNetDevDriver(tools).create_tap_dev("tap5")
     assert not tools.rest
 

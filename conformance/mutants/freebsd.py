@@ -100,7 +100,7 @@ def member_mtu(base: Any) -> type[NetDevDriver]:
 @mutant(
     "freebsd-leaves-address-on-member",
     "has an interface join with its addresses on it",
-    {"JO-01": "br0 has the addresses", "JO-14": "do not talk"},
+    {"JO-01": "br0 has the addresses", "JO-14": "the order on br0 is 192.0.2.9/24"},
 )
 def leaves_address_on_member(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]

@@ -31,6 +31,10 @@ _OWN_NAME = re.compile(r"tap(0|[1-9][0-9]{0,4})")
 _OTHERS_NAME = re.compile(r"(tun|vmnet)[0-9]+")
 
 
+class _Trap(Exception):
+    """A new tap has a link by the name of another tap's node: that one's number was in use, and is not any more."""
+
+
 class Taps(Devices):
     """Taps."""
 
@@ -74,7 +78,11 @@ class Taps(Devices):
                         raise translate(refusal, dev, Capability.TAP) from None
                     refused = True
                     continue
-                self._settle_new(dev, unit, uid, gid)
+                try:
+                    self._settle_new(dev, unit, uid, gid)
+                except _Trap:
+                    refused = False
+                    continue
                 return
         raise KernelRefused(f"tap {dev} came and went {ATTEMPTS} times during the call", errno=errno.EAGAIN)
 
@@ -121,7 +129,7 @@ class Taps(Devices):
             return
         link = self.tools.node(dev)
         if link is not None and link.is_link:
-            raise KernelRefused(f"the number of {dev} was in use, and is not any more: try again", errno=errno.EAGAIN)
+            raise _Trap
 
     def _free_unit(self, listing: Listing, dev: str, *, refused: bool) -> int:
         """Return the number to be born with: the name's own, else the lowest that is free as far as can be seen."""
