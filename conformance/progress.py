@@ -94,11 +94,10 @@ class Progress:
             self._say(self._paint(f"trouble: {line}", "31;1"))
         for reason, ids in _by_reason((why, f"{spec_id}/{name}") for spec_id, name, why in matrix.open).items():
             self._say(f"open ({len(ids)} pairs): {reason}")
-        specs = {spec_id for spec_id, _ in matrix.cells}
         word = self._paint("complete", "32;1") if matrix.complete else self._paint("not complete", "31;1")
         self._say(
             f"kill matrix {word}: {len(matrix.mutants)} mutants against "
-            f"{len(specs)} specs, {matrix.count(KILLED)} kills, {matrix.count(SURVIVED)} survived, "
+            f"{len(matrix.specs)} specs, {matrix.count(KILLED)} kills, {matrix.count(SURVIVED)} survived, "
             f"{matrix.count(ERROR)} errors, {matrix.count(OPEN)} open here, "
             f"{matrix.count(ELSEWHERE)} about another system"
         )

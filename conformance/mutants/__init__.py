@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance.errors import SuiteError
+from conformance.system import LINUX
 from refnet.netdev.driver import NetDevDriver
 
 #: Makes a wrong driver out of a right one.
@@ -24,15 +25,15 @@ class Mutant:
     wrong: str
     kills: Mapping[str, str]
     builder: Builder
-    #: The systems on which a driver can be wrong in this way; empty: all.
-    systems: tuple[str, ...] = ()
+    #: The systems that it is run on. Each has its own: what shows on one that a spec can fail, shows it for all.
+    systems: tuple[str, ...] = (LINUX,)
 
 
 _registry: dict[str, Mutant] = {}
 
 
 def mutant(
-    name: str, wrong: str, kills: Mapping[str, str], *, systems: Sequence[str] = ()
+    name: str, wrong: str, kills: Mapping[str, str], *, systems: Sequence[str] = (LINUX,)
 ) -> Callable[[Builder], Builder]:
     """Register a function that derives a wrong driver class from the class it is given."""
 

@@ -7,7 +7,6 @@ import ipaddress
 from typing import Any
 
 from conformance.mutants import mutant
-from conformance.system import LINUX
 from refnet import process
 from refnet.errors import InvalidArgument, NoSuchDevice
 from refnet.netdev.driver import Device, NetDevDriver
@@ -44,7 +43,6 @@ def address_never_added(base: Any) -> type[NetDevDriver]:
     "ipv6-waits-for-detection",
     "leaves a new IPv6 address to duplicate address detection",
     {"AD-02": "cannot be used", "AD-15": "cannot be used"},
-    systems=(LINUX,),
 )
 def ipv6_waits_for_detection(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -67,7 +65,6 @@ def ipv6_waits_for_detection(base: Any) -> type[NetDevDriver]:
     "address-without-broadcast",
     "adds an IPv4 address as the ip command does: without a broadcast address",
     {"AD-03": "the broadcast address of 192.0.2.1/24 is None", "AD-19": "describes the broadcast addresses None"},
-    systems=(LINUX,),
 )
 def address_without_broadcast(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -83,7 +80,6 @@ def address_without_broadcast(base: Any) -> type[NetDevDriver]:
     "broadcast-everywhere",
     "computes a broadcast address for a single host too",
     {"AD-03": "the broadcast address of 203.0.113.20/32 is 203.0.113.20"},
-    systems=(LINUX,),
 )
 def broadcast_everywhere(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -189,7 +185,6 @@ def missing_device_ignored(base: Any) -> type[NetDevDriver]:
     "secondaries-go-with-the-first",
     "deletes the first address of a subnet as the kernel does: with all the others",
     {"AD-10": "what is left of a subnet", "AD-11": "cannot be used", "CA-10": "cannot be used"},
-    systems=(LINUX,),
 )
 def secondaries_go_with_the_first(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -203,7 +198,6 @@ def secondaries_go_with_the_first(base: Any) -> type[NetDevDriver]:
     "reordering-loses-routes",
     "does not put back the routes that go with the addresses",
     {"AD-11": "a route by a gateway", "AD-16": "a route by a gateway", "CA-11": "it does not arrive"},
-    systems=(LINUX,),
 )
 def reordering_loses_routes(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -222,7 +216,6 @@ def reordering_loses_routes(base: Any) -> type[NetDevDriver]:
     "reordering-keeps-main-table-only",
     "saves the routes of the main table, and puts them back without their metric",
     {"CA-11": "the routes were"},
-    systems=(LINUX,),
 )
 def reordering_keeps_main_table_only(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -252,7 +245,6 @@ def gateway_address_last(base: Any) -> type[NetDevDriver]:
     "gateway-reverses-others",
     "adds the other addresses again in the wrong order",
     {"AD-12": "the addresses of p-a are", "AD-13": "the addresses of p-a are"},
-    systems=(LINUX,),
 )
 def gateway_reverses_others(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -271,7 +263,6 @@ def gateway_reverses_others(base: Any) -> type[NetDevDriver]:
     "gateway-forgets-others",
     "flushes the device before it adds the gateway address",
     {"AD-13": "cannot be used", "AD-16": "cannot be used", "AD-18": "cannot be used", "CA-09": "cannot be used"},
-    systems=(LINUX,),
 )
 def gateway_forgets_others(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -301,7 +292,6 @@ def gateway_always_anew(base: Any) -> type[NetDevDriver]:
     "reordering-drops-attributes",
     "adds other people's addresses again by address and prefix length alone",
     {"CA-09": "the labels are", "CA-10": "the labels are"},
-    systems=(LINUX,),
 )
 def reordering_drops_attributes(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -323,7 +313,9 @@ def reordering_drops_attributes(base: Any) -> type[NetDevDriver]:
 
 
 @mutant(
-    "address-deleted-everywhere", "deletes an address wherever it is", {"AD-17": "cannot be used"}, systems=(LINUX,)
+    "address-deleted-everywhere",
+    "deletes an address wherever it is",
+    {"AD-17": "cannot be used"},
 )
 def address_deleted_everywhere(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]

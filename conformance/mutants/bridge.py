@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from conformance.mutants import mutant
-from conformance.system import LINUX
 from refnet import process
 from refnet.errors import AlreadyEnslaved, AlreadyExists, InvalidArgument, NoSuchDevice, WrongKind
 from refnet.netdev.driver import Device, Kind, NetDevDriver
@@ -151,7 +150,6 @@ def bridge_keeps_port(base: Any) -> type[NetDevDriver]:
     "bridge-removes-from-any",
     "takes a port out of whatever bridge it is in",
     {"BR-15": "the kernel was written to"},
-    systems=(LINUX,),
 )
 def bridge_removes_from_any(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -180,7 +178,6 @@ def bridge_joins_again(base: Any) -> type[NetDevDriver]:
     "bridge-steals-port",
     "takes a port from another bridge without being asked to, as netlink does",
     {"BR-12": "the port was taken from br0"},
-    systems=(LINUX,),
 )
 def bridge_steals_port(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]

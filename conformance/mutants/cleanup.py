@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from conformance.mutants import mutant
-from conformance.system import LINUX
 from refnet import process
 from refnet.errors import KernelRefused
 from refnet.netdev.driver import NetDevDriver
@@ -28,7 +27,6 @@ def leak_descriptor(base: Any) -> type[NetDevDriver]:
     "leak-driver",
     "is kept alive, descriptors and all, after it was closed and dropped",
     {"CL-02": "20 closed drivers have left", "CL-03": "20 dropped drivers have left"},
-    systems=(LINUX,),
 )
 def leak_driver(base: Any) -> type[NetDevDriver]:
     kept: list[socket.socket] = []
@@ -73,7 +71,6 @@ def close_for_good(base: Any) -> type[NetDevDriver]:
     "touches-bystanders",
     "flushes rules that it did not make",
     {"CL-05": "has changed what it had nothing to do with"},
-    systems=(LINUX,),
 )
 def touches_bystanders(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -88,7 +85,6 @@ def touches_bystanders(base: Any) -> type[NetDevDriver]:
     "switches-forwarding",
     "switches forwarding on for the whole host with a gateway address",
     {"CL-06": "settings of the whole stack have changed"},
-    systems=(LINUX,),
 )
 def switches_forwarding(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -103,7 +99,6 @@ def switches_forwarding(base: Any) -> type[NetDevDriver]:
     "holds-stack",
     "keeps a socket for each network stack that it has seen",
     {"CL-07": "still has a socket"},
-    systems=(LINUX,),
 )
 def holds_stack(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -127,7 +122,6 @@ def holds_stack(base: Any) -> type[NetDevDriver]:
     "touches-bystanders-settings",
     "sets up ARP on every device that it sees",
     {"CL-05": "has changed what it had nothing to do with: setting net/ipv4/conf/"},
-    systems=(LINUX,),
 )
 def touches_bystanders_settings(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -144,7 +138,6 @@ def touches_bystanders_settings(base: Any) -> type[NetDevDriver]:
     "flushes-link-local",
     "flushes addresses of devices that it was not told of",
     {"CL-05": "link-local address others0 fe80:"},
-    systems=(LINUX,),
 )
 def flushes_link_local(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]

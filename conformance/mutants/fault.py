@@ -8,7 +8,6 @@ from typing import Any
 
 from conformance.mutants import mutant
 from conformance.mutants.address import listed
-from conformance.system import LINUX
 from refnet.errors import RefnetError
 from refnet.netdev.driver import NetDevDriver
 
@@ -83,7 +82,6 @@ def cable_left_half_made(base: Any) -> type[NetDevDriver]:
     "failure-leaks-a-socket",
     "forgets to close a socket when making a cable fails",
     {"FA-03": "after the clean-up something is left: descriptor"},
-    systems=(LINUX,),
 )
 def failure_leaks_a_socket(base: Any) -> type[NetDevDriver]:
     leaked = []
@@ -169,7 +167,6 @@ def join_without_way_back(base: Any) -> type[NetDevDriver]:
     {
         "FA-14": "a second call does not finish it: addresses of br0",
     },
-    systems=(LINUX,),
 )
 def join_takes_before_it_gives(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -214,7 +211,6 @@ def bridge_there_is_done(base: Any) -> type[NetDevDriver]:
         "FA-07": "the host is not as before",
         "FA-15": "a second call does not finish it: addresses of p-a",
     },
-    systems=(LINUX,),
 )
 def gateway_without_way_back(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -235,7 +231,6 @@ def gateway_without_way_back(base: Any) -> type[NetDevDriver]:
         "FA-08": "the host is not as before",
         "FA-16": "a second call does not finish it: addresses of p-a",
     },
-    systems=(LINUX,),
 )
 def delete_without_way_back(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]

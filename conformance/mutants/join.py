@@ -6,7 +6,6 @@ from typing import Any
 
 from conformance.mutants import mutant
 from conformance.mutants.address import ip, listed
-from conformance.system import LINUX
 from refnet.errors import NoSuchDevice, Unsupported, WrongKind
 from refnet.netdev.driver import NetDevDriver
 
@@ -38,7 +37,6 @@ def join_without_addresses(base: Any) -> type[NetDevDriver]:
     "join-forgets-ipv6",
     "moves IPv4 addresses and routes only",
     {"JO-02": "cannot be used", "JO-06": "cannot be used", "CA-02": "cannot be used", "CA-05": "cannot be used"},
-    systems=(LINUX,),
 )
 def join_forgets_ipv6(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -59,7 +57,6 @@ def join_forgets_ipv6(base: Any) -> type[NetDevDriver]:
         "CA-02": "the lifetime of",
         "CA-03": "there are routes now",
     },
-    systems=(LINUX,),
 )
 def join_adds_by_address(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -78,7 +75,6 @@ def join_adds_by_address(base: Any) -> type[NetDevDriver]:
     "join-reverses-addresses",
     "adds the addresses to the bridge last one first",
     {"JO-01": "the first address is no more the first", "JO-14": "the order on br0 is"},
-    systems=(LINUX,),
 )
 def join_reverses_addresses(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -130,7 +126,6 @@ def join_copies_link_local(base: Any) -> type[NetDevDriver]:
     "join-loses-routes",
     "lets the routes go with the addresses",
     {"JO-05": "a static route, after", "JO-06": "an IPv6 route by a global gateway, after", "CA-04": "do not talk"},
-    systems=(LINUX,),
 )
 def join_loses_routes(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -151,7 +146,6 @@ def join_loses_routes(base: Any) -> type[NetDevDriver]:
         "CA-04": "the default route with the lower metric",
         "CA-05": "the IPv6 default route with the lower metric",
     },
-    systems=(LINUX,),
 )
 def join_loses_default_route(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -168,7 +162,6 @@ def join_loses_default_route(base: Any) -> type[NetDevDriver]:
     "join-knows-main-table-only",
     "moves the routes of the main table only, and without their metric",
     {"CA-04": "br0 has not got", "CA-05": "br0 has not got", "CA-07": "br0 has not got"},
-    systems=(LINUX,),
 )
 def join_knows_main_table_only(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -186,7 +179,6 @@ def join_knows_main_table_only(base: Any) -> type[NetDevDriver]:
     "join-loses-preferred-source",
     "forgets the preferred source address of routes",
     {"CA-04": "a route has lost its preferred source", "CA-05": "an IPv6 route has lost its preferred source"},
-    systems=(LINUX,),
 )
 def join_loses_preferred_source(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -202,7 +194,6 @@ def join_loses_preferred_source(base: Any) -> type[NetDevDriver]:
     "join-flattens-next-hops",
     "moves a route with several next hops as one with its own next hop alone",
     {"CA-06": "the next hops are", "CA-13": "the IPv6 next hops are"},
-    systems=(LINUX,),
 )
 def join_flattens_next_hops(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -218,7 +209,6 @@ def join_flattens_next_hops(base: Any) -> type[NetDevDriver]:
     "join-takes-others-routes",
     "moves all routes to a destination, whichever interface they go through",
     {"JO-07": "a route of another interface", "CA-07": "do not talk"},
-    systems=(LINUX,),
 )
 def join_takes_others_routes(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -338,7 +328,6 @@ def join_leaves_down(base: Any) -> type[NetDevDriver]:
     "join-clears-bridge",
     "flushes the bridge before it gets the interface's addresses",
     {"JO-14": "an address of the bridge's own"},
-    systems=(LINUX,),
 )
 def join_clears_bridge(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -401,7 +390,6 @@ def join_to_anything_ignored(base: Any) -> type[NetDevDriver]:
     "join-moves-again",
     "moves what a port has come to since it joined",
     {"JO-17": "a join of what has joined"},
-    systems=(LINUX,),
 )
 def join_moves_again(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -419,7 +407,6 @@ def join_moves_again(base: Any) -> type[NetDevDriver]:
     "join-drops-next-hop-objects",
     "deletes a next-hop object that is in its way, and the routes by it with it",
     {"CA-08": "is not refused with Unsupported: it goes through"},
-    systems=(LINUX,),
 )
 def join_drops_next_hop_objects(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from conformance.mutants import mutant
-from conformance.system import LINUX
 from refnet import process
 from refnet.errors import AlreadyExists, InvalidArgument, NoSuchDevice
 from refnet.netdev.driver import NetDevDriver
@@ -40,7 +39,6 @@ def mtu_takes_anything(base: Any) -> type[NetDevDriver]:
     "mtu-does-not-stick",
     "gives a bridge its MTU at birth only, where the kernel does not hold on to it",
     {"MM-04": "br0 was given MTU 4000, and has 1400 since a smaller port joined"},
-    systems=(LINUX,),
 )
 def mtu_does_not_stick(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
@@ -83,7 +81,6 @@ def mac_ignored(base: Any) -> type[NetDevDriver]:
     "mac-not-pinned",
     "leaves a bridge's MAC address to its ports, as a plain 'ip link add' does",
     {"MM-11": "since a port joined"},
-    systems=(LINUX,),
 )
 def mac_not_pinned(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]

@@ -9,7 +9,6 @@ import pwd
 from typing import Any
 
 from conformance.mutants import mutant
-from conformance.system import LINUX
 from conformance.topology.linux.endpoints import open_tap
 from refnet.errors import AlreadyExists, InvalidArgument, RefnetError, WrongKind
 from refnet.netdev.driver import Device, Kind, NetDevDriver
@@ -41,7 +40,6 @@ def tap_not_persistent(base: Any) -> type[NetDevDriver]:
         "TA-02": "tap0 cannot be held by a program",
         "TA-04": "before anybody holds it, tap0 has a carrier",
     },
-    systems=(LINUX,),
 )
 def tap_held_by_the_driver(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]

@@ -47,8 +47,13 @@ class KillMatrix:
 
     @property
     def mutants(self) -> list[str]:
-        """The mutants, sorted."""
-        return sorted({name for _, name in self.cells})
+        """The mutants that are about this system, sorted."""
+        return sorted({name for (_, name), (state, _) in self.cells.items() if state != ELSEWHERE})
+
+    @property
+    def specs(self) -> set[str]:
+        """The specs that were run against any of them."""
+        return {spec_id for (spec_id, _), (state, _) in self.cells.items() if state != ELSEWHERE}
 
     @property
     def complete(self) -> bool:

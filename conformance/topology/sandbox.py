@@ -30,6 +30,8 @@ class Sandbox(Stack):
     loopback: str
     #: Whether its kernel deletes a tap that a program holds; one that does not would wait for the program.
     deletes_held_taps: bool
+    #: Whether its kernel gives an address a broadcast address also in a /31 or a /32.
+    gives_every_broadcast: bool
     look: Oracle
 
     def __init__(self, seed: str, arrival_limit: float) -> None:

@@ -37,6 +37,7 @@ class FreeBsdSandbox(FreeBsdStack, Sandbox):
 
     loopback = "lo0"
     deletes_held_taps = False
+    gives_every_broadcast = True
 
     def __init__(self, seed: str, *, arrival_limit: float = ARRIVAL_LIMIT) -> None:
         """See that this is a jail with a network stack of its own, and set its loopback up.
