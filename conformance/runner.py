@@ -114,7 +114,9 @@ class Runner:
             held_before = sandbox.look.process_state()
             yield sandbox
             sandbox.remove_endpoints()
-            left = difference(before, sandbox.look.state()) + difference(held_before, sandbox.look.process_state())
+            # What an earlier spec's driver has forgotten to close goes with the garbage, some time: that leaves nothing.
+            held = difference(held_before, sandbox.look.process_state())
+            left = difference(before, sandbox.look.state()) + [one for one in held if not one.endswith(" is gone")]
             if left:
                 self._collect(request.node)
                 raise AssertionError(f"after the clean-up something is left: {'; '.join(left)}")
