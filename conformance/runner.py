@@ -114,7 +114,7 @@ class Runner:
             held_before = sandbox.look.process_state()
             yield sandbox
             sandbox.remove_endpoints()
-            # What an earlier spec's driver has forgotten to close goes with the garbage, some time: that leaves nothing.
+            # What an earlier spec's driver has forgotten to close goes with the garbage, some time: it leaves nothing.
             held = difference(held_before, sandbox.look.process_state())
             left = difference(before, sandbox.look.state()) + [one for one in held if not one.endswith(" is gone")]
             if left:
