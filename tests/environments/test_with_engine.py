@@ -1,5 +1,6 @@
 """``.ci/with-engine``: an engine for the length of a command, and nothing of it afterwards. For root."""
 
+import functools
 import glob
 import os
 import shutil
@@ -75,6 +76,8 @@ def start(*command, environment, prefix=BARE, **how):
         text=True,
         env=environment,
         start_new_session=True,
+        # Under nohup(1) it would be ignored from the start, and a shell cannot trap what is.
+        preexec_fn=functools.partial(signal.signal, signal.SIGHUP, signal.SIG_DFL),
         **how,
     )
 
