@@ -140,9 +140,9 @@ def only_asks(argv: Sequence[str]) -> bool:
     if name in _ASKERS:
         return True
     if name == "route":
-        return "get" in words
+        return next((word for word in words if not word.startswith("-")), "") in ("get", "show")
     if name == "sysctl":
-        return not any("=" in word for word in words)
+        return not any("=" in word or word == "-f" for word in words)
     if name != "ifconfig":
         return False
     # ifconfig [options] [interface [address family]]: more words, or a "create", set something.

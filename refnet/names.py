@@ -6,8 +6,11 @@ was wrong, what was expected, and with which value.
 
 from __future__ import annotations
 
+import grp
 import ipaddress
+import pwd
 import re
+from collections.abc import Callable
 
 from refnet.errors import InvalidArgument, InvalidName
 
@@ -144,4 +147,38 @@ def _whole_number(value: object, what: str, least: int, most: int) -> int:
     # bool is an int in Python; True as a VLAN would be tag 1 and nobody's intention.
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise InvalidArgument(f"{what} {shown(value)} is not a whole number from {least} to {most}")
+    return value
+
+
+def user_id(owner: int | str | None) -> int | None:
+    """Return the number of a user that is given by name or number; None stays None.
+
+    Raises:
+        InvalidArgument: it is neither a user of this host nor a number that a user can have.
+    """
+    return _id(owner, "owner", "user", lambda name: pwd.getpwnam(name).pw_uid)
+
+
+def group_id(group: int | str | None) -> int | None:
+    """Return the number of a group that is given by name or number; None stays None.
+
+    Raises:
+        InvalidArgument: it is neither a group of this host nor a number that a group can have.
+    """
+    return _id(group, "group", "group", lambda name: grp.getgrnam(name).gr_gid)
+
+
+def _id(value: int | str | None, what: str, kind: str, look_up: Callable[[str], int]) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            return int(look_up(value))
+        except (KeyError, ValueError):
+            raise InvalidArgument(f"{what} {value!r}: there is no such {kind} on this host") from None
+    # 2**32 - 1 means "nobody in particular" to kernels, and "leave it" to chown(2).
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**32 - 1:
+        raise InvalidArgument(
+            f"{what} {shown(value)} is neither the name of a {kind} nor a number from 0 to 4294967294"
+        )
     return value

@@ -8,10 +8,7 @@ comes, and a link of its own name to the node.
 from __future__ import annotations
 
 import errno
-import grp
-import pwd
 import re
-from collections.abc import Callable
 from dataclasses import replace
 
 from refnet import names
@@ -54,7 +51,7 @@ class Taps(Devices):
         queues = names.flag(multi_queue, "multi_queue")
         mac = names.mac_address(mac_address) if mac_address is not None else None
         wanted_mtu = names.mtu(mtu) if mtu is not None else None
-        uid, gid = _user_id(owner), _group_id(group)
+        uid, gid = names.user_id(owner), names.group_id(group)
         if queues:
             raise unsupported(Capability.TAP_MULTI_QUEUE, dev)
         if uid is not None or gid is not None:
@@ -177,27 +174,3 @@ def _owned(node: Node | None, uid: int | None, gid: int | None) -> Node:
         # Nobody is to own it who was not asked for, neither is the user that the system makes it for.
         node = replace(node, uid=node.uid if uid is not None else 0, gid=gid, mode=node.mode | 0o060)
     return node
-
-
-def _user_id(owner: int | str | None) -> int | None:
-    return _id(owner, "owner", "user", lambda name: pwd.getpwnam(name).pw_uid)
-
-
-def _group_id(group: int | str | None) -> int | None:
-    return _id(group, "group", "group", lambda name: grp.getgrnam(name).gr_gid)
-
-
-def _id(value: int | str | None, what: str, kind: str, look_up: Callable[[str], int]) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, str):
-        try:
-            return int(look_up(value))
-        except (KeyError, ValueError):
-            raise InvalidArgument(f"{what} {value!r}: there is no such {kind} on this host") from None
-    # 2**32 - 1 means "leave it" to chown(2).
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**32 - 1:
-        raise InvalidArgument(
-            f"{what} {names.shown(value)} is neither the name of a {kind} nor a number from 0 to 4294967294"
-        )
-    return value

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import errno
-import grp
-import pwd
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from refnet import names
 from refnet.errors import InvalidArgument, KernelRefused, Mismatch, operation
@@ -46,7 +44,7 @@ class Cables(Devices):
             properties.append(("IFLA_ADDRESS", names.mac_address(mac_address)))
         if mtu is not None:
             properties.append(("IFLA_MTU", names.mtu(mtu)))
-        uid, gid = _user_id(owner), _group_id(group)
+        uid, gid = names.user_id(owner), names.group_id(group)
 
         for attempt in range(ATTEMPTS):
             try:
@@ -148,27 +146,3 @@ class Cables(Devices):
             device=half.name,
             errno=errno.EEXIST,
         )
-
-
-def _user_id(owner: int | str | None) -> int | None:
-    return _id(owner, "owner", "user", lambda name: pwd.getpwnam(name).pw_uid)
-
-
-def _group_id(group: int | str | None) -> int | None:
-    return _id(group, "group", "group", lambda name: grp.getgrnam(name).gr_gid)
-
-
-def _id(value: int | str | None, what: str, kind: str, look_up: Callable[[str], int]) -> int | None:
-    if value is None:
-        return None
-    if isinstance(value, str):
-        try:
-            return int(look_up(value))
-        except (KeyError, ValueError):
-            raise InvalidArgument(f"{what} {value!r}: there is no such {kind} on this host") from None
-    # 2**32 - 1 means "nobody in particular" to the kernel.
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**32 - 1:
-        raise InvalidArgument(
-            f"{what} {names.shown(value)} is neither the name of a {kind} nor a number from 0 to 4294967294"
-        )
-    return value
