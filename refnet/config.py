@@ -18,10 +18,20 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "linux": "refnet.netdev.linux:LinuxNetDevDriver",
         "freebsd": "refnet.netdev.freebsd:FreeBSDNetDevDriver",
     },
+    "refnet.firewall": {
+        "iptables": "refnet.firewall.iptables:IptablesManager",
+        # The same with a variant of the tools of its own choice, whatever "iptables" on PATH is.
+        "iptables-legacy": "refnet.firewall.iptables:LegacyIptablesManager",
+        "iptables-nft": "refnet.firewall.iptables:NftIptablesManager",
+        "nftables": "refnet.firewall.nftables:NftablesManager",
+        "pf": "refnet.firewall.pf:PfManager",
+        "null": "refnet.firewall.null:NullFirewall",
+    },
 }
 
 _PLATFORM_DEFAULT: dict[str, dict[str, str]] = {
     "refnet.netdev": {"linux": "linux", "freebsd": "freebsd"},
+    "refnet.firewall": {"linux": "iptables", "freebsd": "pf"},
 }
 
 

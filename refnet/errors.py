@@ -113,7 +113,38 @@ class DumpInterrupted(RefnetError):
 
 
 class LockTimeout(RefnetError):
-    """Another process held refnet's lock for longer than the limit."""
+    """Another process held a lock, refnet's or a tool's, for longer than the limit."""
+
+
+class RuleError(RefnetError):
+    """The packet filter refused a rule that looked possible; ``rule`` is what it was given, nothing has changed."""
+
+    def __init__(self, message: str, *, rule: str, **facts: str | int | None) -> None:
+        """Keep the rule as the tool was given it."""
+        super().__init__(message, **facts)  # type: ignore[arg-type]
+        self.rule = rule
+
+
+class AnchorNotReferenced(RefnetError):
+    """pf's main rule set does not call refnet's anchors: no packet would meet them; ``lines`` are to be added."""
+
+    def __init__(self, message: str, *, lines: Sequence[str], **facts: str | int | None) -> None:
+        """Keep the lines that pf.conf lacks, in the order that pf wants."""
+        super().__init__(message, **facts)  # type: ignore[arg-type]
+        self.lines = tuple(lines)
+
+
+class NotEnabled(RefnetError):
+    """The system's packet filter is switched off, so that no packet would meet the rules."""
+
+
+class TeardownFailed(RefnetError):
+    """Something could not be removed; everything else was. ``errors`` has all reasons."""
+
+    def __init__(self, message: str, *, errors: Sequence[RefnetError], **facts: str | int | None) -> None:
+        """Keep every error."""
+        super().__init__(message, **facts)  # type: ignore[arg-type]
+        self.errors = tuple(errors)
 
 
 class DriverNotFound(InvalidArgument):

@@ -1,0 +1,278 @@
+"""The values that rules are made of, validated: before any of them reaches a tool.
+
+Each function returns the value in its normal form or raises :class:`~refnet.errors.InvalidArgument`, saying what was
+wrong, what was expected, and with which value.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from refnet.errors import InvalidArgument
+from refnet.names import shown
+
+T = TypeVar("T")
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+#: A rule set's owner is part of chains' names, for which iptables has 28 bytes (XT_EXTENSION_MAXNAMELEN, less one).
+MAX_OWNER, MAX_CHAIN = 16, 64
+MAX_COMMENT = 100
+
+_OWNER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,15}", re.ASCII)
+_CHAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
+#: Printable ASCII, without the characters that quote in the tools' languages, or end a comment there.
+_TEXT = re.compile(r"[ !#-&(-\[\]-_a-~]+", re.ASCII)
+
+
+class PortRange(NamedTuple):
+    """Ports from ``first`` to ``last``, both included."""
+
+    first: int
+    last: int
+
+    def __str__(self) -> str:
+        """Give ``80`` or ``8000-8010``."""
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"
+
+
+class IcmpType(NamedTuple):
+    """An ICMP or ICMPv6 type, and a code of it; None: any code."""
+
+    type: int
+    code: int | None = None
+
+    def __str__(self) -> str:
+        """Give ``8`` or ``3/4``."""
+        return str(self.type) if self.code is None else f"{self.type}/{self.code}"
+
+
+class Mark(NamedTuple):
+    """A packet's mark: the bits of ``mask`` are ``value``."""
+
+    value: int
+    mask: int = 0xFFFFFFFF
+
+
+class Rate(NamedTuple):
+    """A limit: on average ``count`` packets a ``unit`` ("second", "minute", "hour", "day"), ``burst`` at once."""
+
+    count: int
+    unit: str = "second"
+    burst: int = 5
+
+
+class State(str, Enum):
+    """What connection tracking says of a packet (iptables-extensions(8), conntrack)."""
+
+    NEW = "new"
+    ESTABLISHED = "established"
+    RELATED = "related"
+    INVALID = "invalid"
+    UNTRACKED = "untracked"
+    #: Its connection's source, or destination, has been translated.
+    SNAT = "snat"
+    DNAT = "dnat"
+
+    __str__ = str.__str__
+
+
+@dataclass(frozen=True, slots=True)
+class AnyOf(Generic[T]):
+    """One of several values, or with ``negated`` none of them. The values are sorted and each occurs once."""
+
+    values: tuple[T, ...]
+    negated: bool = False
+
+
+class Not:
+    """Marks what a rule's field shall not be: ``Rule(DROP, source=Not("192.0.2.0/24"))``."""
+
+    def __init__(self, *values: Any) -> None:
+        """Take one value or several: none of them."""
+        self.values = values
+
+
+def owner(value: object) -> str:
+    """Return the name of a rule set's owner: 1 to 16 of ``A-Z a-z 0-9 _ -``, the first a letter or a digit.
+
+    Raises:
+        InvalidArgument: it is none.
+    """
+    if not isinstance(value, str) or not _OWNER.fullmatch(value):
+        raise InvalidArgument(
+            f"owner {shown(value)} is not possible: 1 to {MAX_OWNER} of A-Z a-z 0-9 _ -, the first a letter or a digit"
+        )
+    return value
+
+
+def chain_name(value: object) -> str:
+    """Return the name of a chain: 1 to 64 of ``A-Z a-z 0-9 _ -``, the first a letter or a digit.
+
+    Raises:
+        InvalidArgument: it is none.
+    """
+    if not isinstance(value, str) or not _CHAIN.fullmatch(value):
+        raise InvalidArgument(
+            f"chain {shown(value)} is not possible: 1 to {MAX_CHAIN} of A-Z a-z 0-9 _ -, the first a letter or a digit"
+        )
+    return value
+
+
+def text(value: object, what: str, most: int) -> str:
+    r"""Return a text of 1 to ``most`` printable ASCII characters other than ``" ' \ ```.
+
+    Raises:
+        InvalidArgument: it is none.
+    """
+    if not isinstance(value, str) or not _TEXT.fullmatch(value) or len(value) > most or value != value.strip():
+        raise InvalidArgument(
+            f"{what} {shown(value)} is not possible: 1 to {most} printable ASCII characters without quotes, "
+            "backquotes and backslashes, and no blank at either end"
+        )
+    return value
+
+
+def family(value: object) -> int | None:
+    """Return 4, 6 or None (both).
+
+    Raises:
+        InvalidArgument: it is something else.
+    """
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value in (4, 6)):
+        return value
+    raise InvalidArgument(f"family {shown(value)} is neither 4 nor 6 nor None (both)")
+
+
+def network(value: object) -> IPNetwork:
+    """Return an address, or a network without host bits, such as ``192.0.2.0/24``, ``2001:db8::1`` or ``0.0.0.0/0``.
+
+    Raises:
+        InvalidArgument: it is none; where bits are set behind the prefix, the message says which network is meant.
+    """
+    if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
+        return value
+    if isinstance(value, ipaddress.IPv4Address | ipaddress.IPv6Address):
+        value = str(value)
+    if not isinstance(value, str) or "%" in value:
+        raise InvalidArgument(f"address {shown(value)} is not an address or a network such as '192.0.2.0/24'")
+    try:
+        return ipaddress.ip_network(value)
+    except ValueError as error:
+        try:
+            meant = ipaddress.ip_network(value, strict=False)
+        except ValueError:
+            raise InvalidArgument(
+                f"address {shown(value)} is not an address or a network such as '192.0.2.0/24': {error}"
+            ) from None
+        raise InvalidArgument(f"address {shown(value)} has bits set behind its prefix: write {str(meant)!r}") from None
+
+
+def port_range(value: object) -> PortRange:
+    """Return a port (80, "80") or a range of ports ("8000-8010", "8000:8010", (8000, 8010)), from 0 to 65535.
+
+    Raises:
+        InvalidArgument: it is none.
+    """
+    first: object = value
+    last: object = value
+    if isinstance(value, str):
+        match = re.fullmatch(r"([0-9]{1,5})(?:[:-]([0-9]{1,5}))?", value, re.ASCII)
+        first = int(match[1]) if match else None
+        last = int(match[2] or match[1]) if match else None
+    elif isinstance(value, tuple) and len(value) == 2:
+        first, last = value
+    if _is_port(first) and _is_port(last) and first <= last:  # type: ignore[operator]
+        return PortRange(first, last)  # type: ignore[arg-type]
+    raise InvalidArgument(f"port {shown(value)} is neither a port from 0 to 65535 nor a range such as '8000-8010'")
+
+
+def _is_port(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 65535
+
+
+def mark(value: object, mask: object = 0xFFFFFFFF) -> Mark:
+    """Return a mark and its mask, each from 0 to 0xffffffff; the value has no bit outside the mask.
+
+    Raises:
+        InvalidArgument: they are none.
+    """
+    for number in (value, mask):
+        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= 0xFFFFFFFF:
+            raise InvalidArgument(f"mark {shown(number)} is not a whole number from 0 to 0xffffffff")
+    assert isinstance(value, int)
+    assert isinstance(mask, int)
+    if value & ~mask:
+        raise InvalidArgument(f"mark {value:#x} has bits outside its mask {mask:#x}")
+    return Mark(value, mask)
+
+
+def rate(value: object) -> Rate:
+    """Return a limit, given as :class:`Rate`, as a tuple of its parts, or as text such as ``"10/minute"``.
+
+    Raises:
+        InvalidArgument: it is none: 1 to 10,000 packets a second, minute, hour or day, a burst of 1 to 10,000.
+    """
+    given = value
+    if isinstance(value, str):
+        number, _, unit = value.partition("/")
+        value = (int(number), unit) if number.isascii() and number.isdigit() and len(number) < 9 else ()
+    if isinstance(value, tuple) and 1 <= len(value) <= 3:
+        made = Rate(*value)
+        numbers = (made.count, made.burst)
+        if made.unit in ("second", "minute", "hour", "day") and all(
+            isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= 10_000 for number in numbers
+        ):
+            return made
+    raise InvalidArgument(
+        f"limit {shown(given)} is not possible: 1 to 10000 a second, minute, hour or day, such as '10/minute', "
+        "and a burst of 1 to 10000"
+    )
+
+
+def any_of(value: Any, what: str, normal: Callable[[Any], T]) -> AnyOf[T] | None:
+    """Return one value or several (an iterable), or :class:`Not` of them, in the normal form of each; None stays None.
+
+    Raises:
+        InvalidArgument: a value is none, or there is no value at all.
+    """
+    if value is None:
+        return None
+    negated = False
+    if isinstance(value, Not):
+        negated, value = True, value.values
+        if len(value) == 1:
+            value = value[0]
+    elif isinstance(value, AnyOf):
+        negated, value = value.negated, value.values
+    if (
+        (isinstance(value, str | bytes | tuple) and _is_one(value))
+        or not isinstance(value, Iterable)
+        or isinstance(value, Mapping)
+        or _is_network(value)
+    ):
+        value = (value,)
+    found = sorted({normal(one) for one in value}, key=_order)
+    if not found:
+        raise InvalidArgument(f"{what}: there is no value in it; leave it out for any")
+    return AnyOf(tuple(found), negated)
+
+
+def _is_one(value: str | bytes | tuple[Any, ...]) -> bool:
+    """Whether a sequence is one value: text is, and so is a named tuple such as :class:`PortRange`."""
+    return not isinstance(value, tuple) or hasattr(value, "_fields")
+
+
+def _is_network(value: object) -> bool:
+    return isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network)
+
+
+def _order(value: Any) -> Any:
+    """Sort networks of both families, too."""
+    return (value.version, value) if hasattr(value, "version") else value
