@@ -89,7 +89,7 @@ class Snat:
 
 @dataclass(frozen=True, slots=True)
 class Dnat:
-    """Replace the destination address, with ``ports`` also the port, by one of them. Table nat, prerouting or output."""
+    """Replace the destination address, with ``ports`` also the port. Table nat, prerouting or output."""
 
     address: IPAddress
     ports: PortRange | None = None

@@ -2,7 +2,8 @@
 
 A manager has an *owner* (the name of the program whose rules these are) and keeps in memory the chains of rules that
 are to stand on the host. ``add_chain``, ``add_rule`` and their like change that model only, and
-:meth:`FirewallManager.apply` makes the host like it. On the host everything bears the owner's name, and nothing else is touched.
+:meth:`FirewallManager.apply` makes the host like it. On the host everything bears the owner's name, and nothing else is
+touched.
 
     manager = get_manager("nova-compute")
     with manager.deferred():

@@ -20,7 +20,7 @@ from refnet.firewall.actions import Action, Answer, ChecksumFill, Dnat, Masquera
 from refnet.firewall.values import AnyOf, IcmpType, IPNetwork, Mark, Not, PortRange, Rate, State
 from refnet.names import shown
 
-_ACTIONS = Action.__args__  # type: ignore[attr-defined]
+_ACTIONS = Action.__args__
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -161,11 +161,11 @@ def _see_that_it_goes_together(made: dict[str, Any]) -> None:
         raise InvalidArgument(f"an ICMP type needs protocol icmp or ipv6-icmp, not {protocol or 'any'}")
     if isinstance(action, Reject) and action.answer is Answer.TCP_RESET and protocol != "tcp":
         raise InvalidArgument(f"only TCP can be rejected with tcp-reset: the protocol is {protocol or 'any'}")
-    if isinstance(action, Redirect) or (isinstance(action, Snat | Dnat | Masquerade) and action.ports):
-        if protocol not in protocols.WITH_PORTS:
-            raise InvalidArgument(
-                f"to change ports, the rule needs a protocol that has them ({', '.join(protocols.WITH_PORTS)})"
-            )
+    changes_ports = isinstance(action, Redirect) or (isinstance(action, Snat | Dnat | Masquerade) and action.ports)
+    if changes_ports and protocol not in protocols.WITH_PORTS:
+        raise InvalidArgument(
+            f"to change ports, the rule needs a protocol that has them ({', '.join(protocols.WITH_PORTS)})"
+        )
     if isinstance(action, ChecksumFill) and protocol not in ("tcp", "udp"):
         raise InvalidArgument("a checksum can be filled in for protocol tcp or udp: say which")
 
