@@ -61,9 +61,9 @@ class Mark(NamedTuple):
 
 
 class Rate(NamedTuple):
-    """A limit: on average ``count`` packets a ``unit`` ("second", "minute", "hour", "day"), ``burst`` at once."""
+    """A limit: on average ``packets`` a ``unit`` ("second", "minute", "hour", "day"), ``burst`` at once."""
 
-    count: int
+    packets: int
     unit: str = "second"
     burst: int = 5
 
@@ -225,7 +225,7 @@ def rate(value: object) -> Rate:
         value = (int(number), unit) if number.isascii() and number.isdigit() and len(number) < 9 else ()
     if isinstance(value, tuple) and 1 <= len(value) <= 3:
         made = Rate(*value)
-        numbers = (made.count, made.burst)
+        numbers = (made.packets, made.burst)
         if made.unit in ("second", "minute", "hour", "day") and all(
             isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= 10_000 for number in numbers
         ):
@@ -251,26 +251,14 @@ def any_of(value: Any, what: str, normal: Callable[[Any], T]) -> AnyOf[T] | None
             value = value[0]
     elif isinstance(value, AnyOf):
         negated, value = value.negated, value.values
-    if (
-        (isinstance(value, str | bytes | tuple) and _is_one(value))
-        or not isinstance(value, Iterable)
-        or isinstance(value, Mapping)
-        or _is_network(value)
-    ):
+    # Named tuples such as PortRange, and networks, are iterable and one value all the same.
+    is_one = isinstance(value, str | bytes | Mapping | IPNetwork) or hasattr(value, "_fields")
+    if is_one or not isinstance(value, Iterable):
         value = (value,)
     found = sorted({normal(one) for one in value}, key=_order)
     if not found:
         raise InvalidArgument(f"{what}: there is no value in it; leave it out for any")
     return AnyOf(tuple(found), negated)
-
-
-def _is_one(value: str | bytes | tuple[Any, ...]) -> bool:
-    """Whether a sequence is one value: text is, and so is a named tuple such as :class:`PortRange`."""
-    return not isinstance(value, tuple) or hasattr(value, "_fields")
-
-
-def _is_network(value: object) -> bool:
-    return isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network)
 
 
 def _order(value: Any) -> Any:
