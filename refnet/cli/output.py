@@ -10,13 +10,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from refnet.errors import (
     AlreadyEnslaved,
     AlreadyExists,
+    AnchorNotReferenced,
     DumpInterrupted,
     InvalidArgument,
     KernelRefused,
     NoAnswer,
     NoSuchDevice,
+    NotEnabled,
     PermissionDenied,
     RefnetError,
+    RuleError,
     Unsupported,
     WrongKind,
 )
@@ -157,6 +160,9 @@ _NEXT = (
     (NoSuchDevice, "check the name, and that this runs in the right network stack"),
     (WrongKind, "choose another name, or see what it is with 'refnet device show'"),
     (PermissionDenied, "run it as root"),
+    (NotEnabled, "give --enable, or have the system start pf"),
+    (AnchorNotReferenced, "add the lines to pf.conf and load it: 'service pf reload'"),
+    (RuleError, "nothing has changed"),
     ((NoAnswer, DumpInterrupted), "try again"),
     (KernelRefused, "the kernel's log may say more (dmesg)"),
 )
@@ -210,9 +216,9 @@ def _next_step(error: BaseException, options: Namespace) -> str:
     if isinstance(error, AlreadyExists) and error.operation == "create_bridge":
         return "'refnet bridge ensure' takes one that is there"
     if isinstance(error, Unsupported):
-        from refnet.netdev.driver import Capability
-
-        return "'refnet capabilities' says what can be done here" if error.capability in list(Capability) else ""
+        command = "refnet firewall capabilities" if options.words.startswith("firewall") else "refnet capabilities"
+        # A platform without any driver is no capability.
+        return "" if error.capability.startswith("refnet.") else f"'{command}' says what can be done here"
     if isinstance(error, RefnetError):
         return next((words for kind, words in _NEXT if isinstance(error, kind)), "")
     return "" if isinstance(error, KeyboardInterrupt) else "REFNET_DEBUG=1 shows where; please report it"

@@ -28,8 +28,9 @@ EXIT STATUS
 
 ENVIRONMENT = """\
 ENVIRONMENT
-  REFNET_NETDEV  the driver to use where --driver is not given
-  REFNET_DEBUG   if not empty, a bug (status 70) is shown with its traceback"""
+  REFNET_NETDEV    the device driver to use where --driver is not given
+  REFNET_FIREWALL  the firewall to use where --driver is not given
+  REFNET_DEBUG     if not empty, a bug (status 70) is shown with its traceback"""
 
 
 #: Stands for the name ``--`` behind ``--``, which argparse would drop. No argument of a process has a zero byte.
@@ -57,7 +58,8 @@ class Argument(NamedTuple):
 class Command(NamedTuple):
     """A command: the words that call it, what runs, and its manual page.
 
-    ``operation`` is the driver's method, as errors name it. ``examples`` are lines of the shell.
+    ``operation`` is the driver's method, as errors name it. ``examples`` are lines of the shell. ``run`` is given a
+    device driver, unless its words begin with "firewall".
     """
 
     words: str
@@ -168,7 +170,7 @@ def build(root: Group, entries: Sequence[Group | Command]) -> Parser:
             below[entry.words] = _add_commands(parser)
         else:
             _add_arguments(parser, entry.arguments)
-            parser.set_defaults(run=entry.run, operation=entry.operation, prog=parser.prog)
+            parser.set_defaults(run=entry.run, operation=entry.operation, prog=parser.prog, words=entry.words)
         _add_global(parser)
     return top
 
@@ -222,15 +224,18 @@ def _page(description: str, examples: str) -> dict[str, Any]:
 
 
 def _prose(text: str) -> str:
+    """Fill paragraphs; one that is indented stays as it is."""
     paragraphs = (
-        textwrap.fill(paragraph, 78, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
-        for paragraph in text.strip().split("\n\n")
+        _indent(paragraph)
+        if paragraph.startswith(" ")
+        else textwrap.fill(paragraph, 78, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+        for paragraph in text.strip("\n").split("\n\n")
     )
     return "\n\n".join(paragraphs)
 
 
 def _indent(text: str) -> str:
-    return textwrap.indent(text.strip(), "  ")
+    return textwrap.indent(text.strip("\n"), "  ")
 
 
 def _add_commands(parser: Parser) -> argparse._SubParsersAction[Parser]:
@@ -257,7 +262,8 @@ def _add_global(parser: Parser) -> argparse._ArgumentGroup:
         "--driver",
         metavar="DRIVER",
         default=argparse.SUPPRESS,
-        help="the driver to use: its name, or package.module:Class (default: REFNET_NETDEV, else the platform's)",
+        help="the driver to use, or for firewall commands the firewall: its name, or package.module:Class "
+        "(default: REFNET_NETDEV or REFNET_FIREWALL, else the platform's)",
     )
     options.add_argument(
         "--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON document, also for an error"

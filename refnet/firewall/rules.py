@@ -10,6 +10,7 @@ A rule matches a packet of which everything holds that is said. What a backend c
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -98,8 +99,8 @@ class Rule:
             "destination": values.any_of(destination, "destination", values.network),
             "source_ports": values.any_of(source_ports, "source ports", values.port_range),
             "destination_ports": values.any_of(destination_ports, "destination ports", values.port_range),
-            "in_interface": values.any_of(in_interface, "in interface", names.device_name),
-            "out_interface": values.any_of(out_interface, "out interface", names.device_name),
+            "in_interface": values.any_of(in_interface, "in interface", _device("in interface")),
+            "out_interface": values.any_of(out_interface, "out interface", _device("out interface")),
             "source_mac": values.any_of(source_mac, "source MAC address", names.mac_address),
             "states": values.any_of(states, "states", _state),
             "icmp_type": None if icmp_type is None else protocols.icmp_type(icmp_type, protocol),
@@ -117,6 +118,10 @@ class Rule:
         said = [repr(self.action)]
         said += [f"{one.name}={value!r}" for one in fields(self)[1:] if (value := getattr(self, one.name)) is not None]
         return f"Rule({', '.join(said)})"
+
+
+def _device(what: str) -> Callable[[object], str]:
+    return lambda name: names.device_name(name, what)
 
 
 def _state(value: object) -> State:

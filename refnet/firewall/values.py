@@ -126,15 +126,15 @@ def chain_name(value: object) -> str:
 
 
 def text(value: object, what: str, most: int) -> str:
-    r"""Return a text of 1 to ``most`` printable ASCII characters other than ``" ' \ ```.
+    r"""Return a text of 1 to ``most`` printable ASCII characters other than ``" ' \ ```, the first no blank.
 
     Raises:
         InvalidArgument: it is none.
     """
-    if not isinstance(value, str) or not _TEXT.fullmatch(value) or len(value) > most or value != value.strip():
+    if not isinstance(value, str) or not _TEXT.fullmatch(value) or len(value) > most or value[0] == " ":
         raise InvalidArgument(
             f"{what} {shown(value)} is not possible: 1 to {most} printable ASCII characters without quotes, "
-            "backquotes and backslashes, and no blank at either end"
+            "backquotes and backslashes, the first no blank"
         )
     return value
 

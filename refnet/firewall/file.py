@@ -1,0 +1,320 @@
+"""Rule files: a manager's model as TOML, for people and for ``refnet firewall``.
+
+    owner = "web"                       # whose rules these are; "refnet" if it is not said
+
+    [[chain]]
+    name = "guests"
+    hook = "forward"                    # without it: a chain that rules jump to
+    table = "filter"                    # filter (if it is not said), nat or mangle
+
+    [[chain.rule]]
+    action = "accept"                   # drop, return, masquerade, checksum-fill, reject, { jump = "other" },
+                                        # { reject = "tcp-reset" }, { dnat = "192.0.2.7", ports = 80 }, …
+    protocol = "tcp"
+    source = { not = ["192.0.2.0/24"] } # one value, several, or none of several
+    destination-ports = [22, "8000-8010"]
+
+    [[port-guard]]
+    port = "tap1"
+    mac-address = "52:54:00:12:34:56"
+    addresses = ["192.0.2.7"]
+
+    [[dhcp-isolation]]
+    interface = "eth1"
+    address = "192.0.2.1"
+
+The keys of a rule are the fields of :class:`~refnet.firewall.rules.Rule`, with ``-`` for ``_``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from refnet.errors import InvalidArgument, RefnetError
+from refnet.firewall import values
+from refnet.firewall.actions import (
+    ACCEPT,
+    CHECKSUM_FILL,
+    DROP,
+    RETURN,
+    Action,
+    Dnat,
+    Jump,
+    Log,
+    Masquerade,
+    Redirect,
+    Reject,
+    SetMark,
+    Snat,
+)
+from refnet.firewall.layer2 import DhcpIsolation, PortGuard
+from refnet.firewall.manager import FirewallManager
+from refnet.firewall.model import Table
+from refnet.firewall.rules import Rule
+from refnet.firewall.values import AnyOf, Not, PortRange
+from refnet.names import shown
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DEFAULT_OWNER = "refnet"
+
+_MATCHES = (
+    "family",
+    "protocol",
+    "source",
+    "destination",
+    "source-ports",
+    "destination-ports",
+    "in-interface",
+    "out-interface",
+    "source-mac",
+    "states",
+    "icmp-type",
+    "mark",
+    "limit",
+    "comment",
+)
+_CONSTANTS: dict[str, Action] = {"accept": ACCEPT, "drop": DROP, "return": RETURN, "checksum-fill": CHECKSUM_FILL}
+#: Actions that can stand alone, with what they are then.
+_ALONE: dict[str, Action] = {"reject": Reject(), "masquerade": Masquerade(), "log": Log()}
+#: Actions with a table of their own: the key that names it, and the others that it can have.
+_WITH: dict[str, tuple[str, ...]] = {
+    "jump": (),
+    "reject": (),
+    "snat": ("ports",),
+    "dnat": ("ports",),
+    "redirect": (),
+    "masquerade": (),
+    "log": (),
+    "mark": ("mask",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FileChain:
+    """A chain of a rule file."""
+
+    name: str
+    hook: str | None
+    table: Table
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RuleFile:
+    """What a rule file says."""
+
+    owner: str
+    chains: tuple[FileChain, ...]
+    port_guards: tuple[PortGuard, ...]
+    dhcp_isolations: tuple[DhcpIsolation, ...]
+
+    def load(self, manager: FirewallManager) -> None:
+        """Put it into a manager's model, which is to be empty; nothing is applied.
+
+        Raises:
+            InvalidArgument, Unsupported: the manager does not take a part of it; the message says which.
+        """
+        for chain in self.chains:
+            with _at(f"chain {chain.name!r}"):
+                manager.add_chain(chain.name, hook=chain.hook, table=chain.table)
+        for chain in self.chains:
+            for number, rule in enumerate(chain.rules, 1):
+                with _at(f"chain {chain.name!r}, rule {number}"):
+                    manager.add_rule(chain.name, rule, table=chain.table)
+        for guard in self.port_guards:
+            with _at(f"port-guard of {guard.port!r}"):
+                manager.guard_port(guard)
+        for isolation in self.dhcp_isolations:
+            with _at(f"dhcp-isolation of {isolation.interface!r}"):
+                manager.isolate_dhcp_address(isolation.interface, str(isolation.address))
+
+
+def read(path: str | Path) -> RuleFile:
+    """Read a rule file; ``-`` is the standard input.
+
+    Raises:
+        InvalidArgument: it cannot be read, is no TOML, or says what cannot be; the message says where.
+    """
+    try:
+        data = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
+    except (OSError, ValueError) as error:
+        words = getattr(error, "strerror", None) or error
+        raise InvalidArgument(f"the rule file {shown(str(path))} cannot be read: {words}") from None
+    try:
+        document = tomllib.loads(data.decode())
+    # RecursionError: brackets by the thousand.
+    except (ValueError, RecursionError) as error:
+        raise InvalidArgument(f"the rule file {shown(str(path))} is no TOML: {error}") from None
+    return parse(document)
+
+
+def parse(document: Mapping[str, Any]) -> RuleFile:
+    """Return what a rule file says, from its document.
+
+    Raises:
+        InvalidArgument: a key is unknown or missing, or a value is none; the message says where.
+    """
+    _known(document, ("owner", "chain", "port-guard", "dhcp-isolation"), "the file")
+    chains = []
+    for number, entry in enumerate(_tables(document, "chain"), 1):
+        with _at(f"chain {shown(entry.get('name', number))}"):
+            chains.append(_chain(entry))
+    guards, isolations = [], []
+    for number, entry in enumerate(_tables(document, "port-guard"), 1):
+        with _at(f"port-guard {number}"):
+            _known(entry, ("port", "mac-address", "addresses", "dhcp-server", "router"), "it", ("port", "mac-address"))
+            guards.append(PortGuard(**_fields(entry)))
+    for number, entry in enumerate(_tables(document, "dhcp-isolation"), 1):
+        with _at(f"dhcp-isolation {number}"):
+            _known(entry, ("interface", "address"), "it", ("interface", "address"))
+            isolations.append(DhcpIsolation(**_fields(entry)))
+    owner = values.owner(document.get("owner", DEFAULT_OWNER))
+    return RuleFile(owner, tuple(chains), tuple(guards), tuple(isolations))
+
+
+def rule_of(entry: Mapping[str, Any]) -> Rule:
+    """Return a rule from its table.
+
+    Raises:
+        InvalidArgument: a key is unknown, or a value is none.
+    """
+    _known(entry, ("action", *_MATCHES), "it", ("action",))
+    fields = {name.replace("-", "_"): _match(entry[name]) for name in _MATCHES if name in entry}
+    for name in ("icmp_type", "mark", "limit"):
+        if isinstance(fields.get(name), list):
+            fields[name] = tuple(fields[name])
+    return Rule(_action(entry["action"]), **fields)
+
+
+def plain(rule: Rule) -> dict[str, Any]:
+    """Return a rule as a table of a rule file; :func:`rule_of` gives the rule back."""
+    made: dict[str, Any] = {"action": _plain_action(rule.action)}
+    for name in _MATCHES:
+        value = getattr(rule, name.replace("-", "_"))
+        if value is not None:
+            made[name] = _plain_match(value)
+    return made
+
+
+# -- reading ----------------------------------------------------------------------------------------------
+
+
+def _chain(entry: Mapping[str, Any]) -> FileChain:
+    _known(entry, ("name", "hook", "table", "rule"), "it", ("name",))
+    rules = []
+    for number, rule in enumerate(_tables(entry, "rule"), 1):
+        with _at(f"rule {number}"):
+            rules.append(rule_of(rule))
+    try:
+        table = Table(entry.get("table", Table.FILTER))
+    except ValueError:
+        raise InvalidArgument(f"table {shown(entry['table'])} is none: there are {', '.join(Table)}") from None
+    return FileChain(values.chain_name(entry["name"]), entry.get("hook"), table, tuple(rules))
+
+
+def _action(value: Any) -> Action:
+    if isinstance(value, str) and value in _CONSTANTS | _ALONE:
+        return (_CONSTANTS | _ALONE)[value]
+    if isinstance(value, Mapping):
+        named = [name for name in _WITH if name in value]
+        if len(named) == 1:
+            name = named[0]
+            _known(value, (name, *_WITH[name]), f"the action {name}")
+            main, ports = value[name], value.get("ports")
+            made: dict[str, Any] = {
+                "jump": lambda: Jump(main),
+                "reject": lambda: Reject(main),
+                "snat": lambda: Snat(main, ports),
+                "dnat": lambda: Dnat(main, ports),
+                "redirect": lambda: Redirect(main),
+                "masquerade": lambda: Masquerade(main),
+                "log": lambda: Log(main),
+                "mark": lambda: SetMark(main, value.get("mask", 0xFFFFFFFF)),
+            }
+            action: Action = made[name]()
+            return action
+    alone, with_table = ", ".join([*_CONSTANTS, *_ALONE]), ", ".join(f"{{ {name} = … }}" for name in _WITH)
+    raise InvalidArgument(f"action {shown(value)} is none: there are {alone}; {with_table}")
+
+
+def _match(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        _known(value, ("not",), "a value", ("not",))
+        inner = value["not"]
+        return Not(*inner) if isinstance(inner, list) else Not(inner)
+    return value
+
+
+def _tables(document: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
+    found = document.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(entry, Mapping) for entry in found):
+        raise InvalidArgument(f"{name} is not a list of tables: write [[{name}]]")
+    return found
+
+
+def _fields(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.replace("-", "_"): value for name, value in entry.items()}
+
+
+def _known(entry: Mapping[str, Any], known: Collection[str], what: str, needed: Collection[str] = ()) -> None:
+    unknown = [name for name in entry if name not in known]
+    if unknown:
+        raise InvalidArgument(f"{what} has an unknown key {shown(unknown[0])}: known are {', '.join(known)}")
+    missing = [name for name in needed if name not in entry]
+    if missing:
+        raise InvalidArgument(f"{what} has no {missing[0]!r}, which is needed")
+
+
+@contextlib.contextmanager
+def _at(place: str) -> Iterator[None]:
+    """Put the place in the file before the message of an error that is about it."""
+    try:
+        yield
+    except RefnetError as error:
+        error.message = f"{place}: {error.message}"
+        error.operation = None
+        raise
+
+
+# -- writing ----------------------------------------------------------------------------------------------
+
+
+def _plain_action(action: Action) -> Any:
+    for name, constant in (_CONSTANTS | _ALONE).items():
+        if action == constant:
+            return name
+    if isinstance(action, Jump):
+        return {"jump": action.chain}
+    if isinstance(action, Reject):
+        return {"reject": str(action.answer)}
+    if isinstance(action, Log):
+        return {"log": action.prefix}
+    if isinstance(action, SetMark):
+        return {"mark": action.value, "mask": action.mask}
+    if isinstance(action, Redirect):
+        return {"redirect": str(action.ports)}
+    if isinstance(action, Masquerade):
+        return {"masquerade": str(action.ports)}
+    assert isinstance(action, Snat | Dnat)
+    name = "snat" if isinstance(action, Snat) else "dnat"
+    ports = {} if action.ports is None else {"ports": str(action.ports)}
+    return {name: str(action.address), **ports}
+
+
+def _plain_match(value: Any) -> Any:
+    if isinstance(value, AnyOf):
+        inner = [_plain_match(one) for one in value.values]
+        shortest = inner if len(inner) > 1 else inner[0]
+        return {"not": shortest} if value.negated else shortest
+    if isinstance(value, tuple) and not isinstance(value, PortRange):
+        return str(value) if hasattr(value, "code") else list(value)
+    return value if type(value) in (int, str) else str(value)

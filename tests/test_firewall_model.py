@@ -1,0 +1,415 @@
+"""What a manager keeps in memory: chains, what has changed since the last apply, what may not be. No host."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from refnet.errors import InvalidArgument, Mismatch, RefnetError, Unsupported
+from refnet.firewall import (
+    ACCEPT,
+    CHECKSUM_FILL,
+    DROP,
+    Capability,
+    DhcpIsolation,
+    Dnat,
+    FirewallManager,
+    Hook,
+    Jump,
+    Masquerade,
+    PortGuard,
+    Redirect,
+    Reject,
+    Rule,
+    SetMark,
+    Snat,
+    Table,
+    get_manager,
+)
+from refnet.firewall.model import Change, Key
+from refnet.firewall.null import NullFirewall
+
+A, B, C = (Rule(ACCEPT, source=f"192.0.2.{number}") for number in (1, 2, 3))
+
+
+class Recording(NullFirewall):
+    """Follows the model by its changes, as a backend does, and writes down what it was told to do."""
+
+    def __init__(self, owner: str = "me", **options: Any) -> None:
+        super().__init__(owner, **options)
+        self.host: dict[Key, list[Rule]] = {}
+        self.commits: list[str] = []
+        self.fails: RefnetError | None = None
+
+    def _commit(self, changes: Mapping[Key, Change], *, layer2: bool) -> None:
+        self.commits.append("layer2" if layer2 and not changes else "changes")
+        if self.fails:
+            raise self.fails
+        for key, change in changes.items():
+            if change.removed:
+                self.host.pop(key, None)
+            elif change.anew:
+                self.host[key] = list(change.chain.rules())
+            else:
+                for kind, rule, rendered in change.edits:
+                    assert rendered == ("rendered", rule)
+                    if kind == "remove":
+                        self.host[key].remove(rule)
+                    else:
+                        self.host[key].insert(0 if kind == "prepend" else len(self.host[key]), rule)
+
+    def _commit_all(self) -> None:
+        self.commits.append("all")
+        if self.fails:
+            raise self.fails
+        self.host = {key: list(chain.rules()) for key, chain in self._model.chains.items()}
+
+    def _render(self, chain: Any, rule: Rule) -> Any:
+        return "rendered", rule
+
+    @property
+    def model(self) -> dict[Key, list[Rule]]:
+        return {(table, name): list(self.rules(name, table=table)) for table, name, _ in self.chains()}
+
+
+@pytest.fixture
+def manager() -> Recording:
+    made = Recording()
+    made.add_chain("a", hook="forward")
+    made.add_chain("b")
+    made.apply()
+    made.commits.clear()
+    return made
+
+
+_CALLS = st.lists(
+    st.one_of(
+        st.tuples(st.just("add"), st.sampled_from("ab"), st.integers(1, 5), st.booleans()),
+        st.tuples(st.just("remove"), st.sampled_from("ab"), st.integers(1, 5)),
+        st.tuples(st.just("empty"), st.sampled_from("ab")),
+        st.tuples(st.just("remove chain"), st.sampled_from("ab")),
+        st.tuples(st.just("add chain"), st.sampled_from("ab")),
+        st.tuples(st.just("apply")),
+        st.tuples(st.just("fail")),
+        st.tuples(st.just("undone"), st.sampled_from("ab"), st.integers(1, 5)),
+    ),
+    max_size=40,
+)
+
+
+@given(_CALLS)
+def test_what_is_committed_leads_to_the_model(calls: list[Any]) -> None:
+    manager, expected = Recording(), dict[str, list[Rule]]()
+    for what, *more in calls:
+        name = more[0] if more else ""
+        rule = Rule(ACCEPT, source=f"192.0.2.{more[1]}") if len(more) > 1 else A
+        if what == "add chain":
+            manager.add_chain(name)
+            expected.setdefault(name, [])
+        elif what == "remove chain":
+            manager.remove_chain(name)
+            expected.pop(name, None)
+        elif what == "apply":
+            manager.apply()
+            assert manager.host == manager.model
+        elif what == "fail":
+            manager.fails = RefnetError("no")
+            before = manager.model
+            try:
+                manager.apply()
+            except RefnetError:
+                assert manager.model == before
+            manager.fails = None
+        elif name not in expected:
+            with pytest.raises(InvalidArgument, match="there is no chain"):
+                manager.add_rule(name, rule)
+        elif what == "add":
+            manager.add_rule(name, rule, first=more[2])
+            if rule not in expected[name]:
+                expected[name].insert(0 if more[2] else len(expected[name]), rule)
+        elif what == "remove":
+            manager.remove_rule(name, rule)
+            if rule in expected[name]:
+                expected[name].remove(rule)
+        elif what == "empty":
+            manager.empty_chain(name)
+            expected[name].clear()
+        elif what == "undone":
+            with pytest.raises(KeyError), manager.deferred():  # noqa: PT012 - the block is what is tried
+                manager.add_chain("new")
+                manager.add_rule("new", rule)
+                manager.remove_rule(name, rule)
+                manager.add_rule(name, B, first=True)
+                manager.remove_chain(name)
+                raise KeyError
+        assert {name: rules for (_, name), rules in manager.model.items()} == expected
+    manager.apply()
+    assert manager.host == manager.model
+
+
+def test_nothing_to_do_is_nothing_done(manager: Recording) -> None:
+    manager.add_rule("a", A)
+    manager.apply()
+    manager.apply()
+    manager.add_rule("a", A)  # it is there
+    manager.remove_rule("a", B)  # it is not
+    manager.empty_chain("b")
+    manager.add_chain("a", hook=Hook.FORWARD)
+    manager.remove_chain("c")
+    manager.apply()
+    assert manager.commits == ["changes"]
+    manager.add_rule("a", B)
+    manager.remove_rule("a", B)
+    manager.apply()
+    assert manager.host[Table.FILTER, "a"] == [A]
+
+
+def test_resync_looks_at_everything(manager: Recording) -> None:
+    manager.host.clear()
+    manager.resync()
+    assert manager.commits == ["all"]
+    assert manager.host == manager.model
+
+
+def test_after_a_failure_everything_is_looked_at(manager: Recording) -> None:
+    manager.add_rule("a", A)
+    manager.fails = RefnetError("no")
+    with pytest.raises(RefnetError, match=r"^apply: no$"):
+        manager.apply()
+    manager.fails = None
+    manager.apply()
+    manager.apply()
+    assert manager.commits == ["changes", "all"]
+
+
+def test_deferred_applies_once_at_the_end(manager: Recording) -> None:
+    with manager.deferred():
+        manager.add_rule("a", A)
+        manager.apply()
+        with manager.deferred():
+            manager.add_rule("a", B)
+        assert manager.commits == []
+    assert manager.commits == ["changes"]
+    assert manager.host[Table.FILTER, "a"] == [A, B]
+
+
+def test_deferred_takes_everything_back_at_an_exception(manager: Recording) -> None:
+    guard = PortGuard("tap1", "52:54:00:12:34:56")
+    manager.guard_port(guard)
+    manager.apply()
+    with pytest.raises(KeyError), manager.deferred():  # noqa: PT012 - the block is what is tried
+        manager.unguard_port("tap1")
+        manager.isolate_dhcp_address("eth1", "192.0.2.1")
+        manager.remove_chain("a")
+        manager.add_chain("a")  # without the hook
+        raise KeyError
+    assert manager.port_guards() == (guard,)
+    assert manager.dhcp_isolations() == ()
+    assert manager.chains()[0] == (Table.FILTER, "a", Hook.FORWARD)
+    manager.apply()
+    assert manager.commits == ["layer2"]
+
+
+def test_novas_way_to_defer(manager: Recording) -> None:
+    manager.defer_apply_on()
+    manager.add_rule("a", A)
+    manager.apply()
+    assert manager.commits == []
+    manager.defer_apply_off()
+    assert manager.commits == ["changes"]
+
+
+def test_guards_and_isolations_are_applied_when_they_change(manager: Recording) -> None:
+    for _ in range(2):
+        manager.guard_port(PortGuard("tap1", "52:54:00:12:34:56"))
+        manager.isolate_dhcp_address("eth1", "192.0.2.1")
+        manager.apply()
+    assert manager.commits == ["layer2"]
+    assert manager.dhcp_isolations() == (DhcpIsolation("eth1", "192.0.2.1"),)
+    for _ in range(2):
+        manager.unguard_port("tap1")
+        manager.remove_isolate_dhcp_address("eth1", "192.0.2.1")
+        manager.apply()
+    assert manager.commits == ["layer2", "layer2"]
+
+
+def test_teardown_empties_the_model(manager: Recording) -> None:
+    manager.add_rule("a", A)
+    manager.teardown()
+    assert manager.chains() == ()
+    manager.apply()
+    assert manager.commits == []
+
+
+def test_threads_share_a_manager(manager: Recording) -> None:
+    def work(number: int) -> None:
+        for last in range(50):
+            manager.add_rule("a", Rule(ACCEPT, source=f"192.0.{number}.{last}"))
+            manager.apply()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(manager.rules("a")) == 200
+    assert manager.host == manager.model
+
+
+# -- what may not be --------------------------------------------------------------------------------------
+
+
+def test_a_chain_with_another_hook_is_a_mismatch(manager: Recording) -> None:
+    with pytest.raises(Mismatch, match="chain a of table filter is there with hook forward, not input"):
+        manager.add_chain("a", hook="input")
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda m: m.add_chain("c", hook="prerouting"), "table filter has no hook prerouting: it has input"),
+        (lambda m: m.add_chain("c", hook="ingress"), "hook 'ingress' is none"),
+        (lambda m: m.add_chain("c", table="raw"), "table 'raw' is none"),
+        (lambda m: m.add_chain("a b"), "chain 'a b' is not possible"),
+        (lambda m: m.add_chain(7), "chain 7 is not possible"),
+        (lambda m: m.add_rule("c", A), "there is no chain 'c' in table filter: add it first (there are: a, b)"),
+        (lambda m: m.add_rule("a", "-j ACCEPT"), "'-j ACCEPT' is no Rule"),
+        (lambda m: m.remove_rule("a", None), "None is no Rule"),
+        (lambda m: m.add_rule("a", Rule(Jump("c"))), "there is no chain 'c'"),
+        (lambda m: m.add_rule("b", Rule(Jump("b"))), "a jump from b to b would lead back to b"),
+        (lambda m: m.add_rule("b", Rule(Jump("a"))), "chain a is on hook forward: jump to one without a hook"),
+        (lambda m: m.add_rule("a", Rule(Masquerade())), "Masquerade is for table nat, and a is of filter"),
+        (lambda m: m.add_rule("a", Rule(SetMark(1))), "SetMark is for table mangle"),
+        (lambda m: m.add_rule("a", Rule(CHECKSUM_FILL, protocol="udp")), "ChecksumFill is for table mangle"),
+        (lambda m: m.guard_port("tap1"), "'tap1' is no PortGuard"),
+        (lambda m: m.unguard_port("tap 1"), "port 'tap 1' is not possible"),
+        (lambda m: m.isolate_dhcp_address("eth1", "::1"), "is an IPv4 address, not '::1'"),
+        (lambda m: m.probe("flying"), "'flying' is no capability"),
+    ],
+)
+def test_a_call_that_cannot_be(manager: Recording, call: Any, said: str) -> None:
+    before = manager.model
+    with pytest.raises(InvalidArgument) as raised:
+        call(manager)
+    assert said in str(raised.value)
+    assert manager.model == before
+    manager.apply()
+    assert manager.commits == []
+
+
+def test_jumps_do_not_lead_back_over_several_chains(manager: Recording) -> None:
+    manager.add_chain("c")
+    manager.add_rule("b", Rule(Jump("c")))
+    with pytest.raises(InvalidArgument, match="a jump from c to b would lead back to c"):
+        manager.add_rule("c", Rule(Jump("b")))
+    with pytest.raises(InvalidArgument, match="chain c is jumped to from b: remove those rules first"):
+        manager.remove_chain("c")
+    manager.empty_chain("b")
+    manager.remove_chain("c")
+
+
+@pytest.mark.parametrize(
+    ("hook", "rule"),
+    [
+        ("prerouting", Rule(Snat("192.0.2.1"))),
+        ("prerouting", Rule(Masquerade())),
+        ("output", Rule(Snat("192.0.2.1"))),
+        ("postrouting", Rule(Dnat("192.0.2.1"))),
+        ("postrouting", Rule(Redirect(80), protocol="tcp")),
+    ],
+)
+@pytest.mark.parametrize("way", ["direct", "jump last", "jump first"])
+def test_translations_are_for_some_hooks(hook: str, rule: Rule, way: str) -> None:
+    manager = Recording()
+    manager.add_chain("at", hook=hook, table="nat")
+    manager.add_chain("below", table="nat")
+    manager.add_chain("deep", table="nat")
+    manager.add_rule("below", Rule(Jump("deep")), table="nat")
+    steps = {
+        "direct": [("at", rule)],
+        "jump last": [("deep", rule), ("at", Rule(Jump("below")))],
+        "jump first": [("at", Rule(Jump("below"))), ("deep", rule)],
+    }[way]
+    for chain, step in steps[:-1]:
+        manager.add_rule(chain, step, table="nat")
+    with pytest.raises(InvalidArgument, match=f"and would be reached from {hook}"):
+        manager.add_rule(*steps[-1], table="nat")
+
+
+@pytest.mark.parametrize(
+    ("hook", "said", "match"),
+    [
+        ("output", "in interface", {"in_interface": "a"}),
+        ("output", "source mac", {"source_mac": "02:00:00:00:00:01"}),
+        ("input", "out interface", {"out_interface": "a"}),
+    ],
+)
+def test_what_a_packet_does_not_have_at_a_hook(hook: str, said: str, match: dict[str, str]) -> None:
+    manager = Recording()
+    manager.add_chain("at", hook=hook)
+    with pytest.raises(InvalidArgument, match=f"a packet has no {said} at hook {hook}"):
+        manager.add_rule("at", Rule(DROP, **match))
+
+
+def test_reject_is_for_the_filter() -> None:
+    manager = Recording()
+    manager.add_chain("at", hook="prerouting", table="mangle")
+    manager.add_rule("at", Rule(DROP), table="mangle")
+    with pytest.raises(InvalidArgument, match="Reject is for table filter"):
+        manager.add_rule("at", Rule(Reject()), table="mangle")
+
+
+# -- choice -----------------------------------------------------------------------------------------------
+
+
+def test_what_the_backend_lacks_is_refused_when_it_is_added() -> None:
+    class Poor(Recording):
+        lacks = {Capability.RATE_LIMIT: "no limits here", Capability.LAYER2: "no layer 2 here"}  # noqa: RUF012
+
+    manager = Poor()
+    manager.add_chain("a")
+    with pytest.raises(Unsupported, match="no limits here") as raised:
+        manager.add_rule("a", Rule(ACCEPT, limit="1/second"))
+    assert raised.value.capability == "rate-limit"
+    with pytest.raises(Unsupported, match="no layer 2 here"):
+        manager.guard_port(PortGuard("tap1", "52:54:00:12:34:56"))
+    assert manager.rules("a") == ()
+    assert manager.probe(Capability.RATE_LIMIT) == "no limits here"
+
+
+def test_the_same_owner_and_choice_give_the_same_manager() -> None:
+    assert get_manager("me", "null") is get_manager("me", "null")
+    assert get_manager("you", "null") is not get_manager("me", "null")
+    with pytest.raises(InvalidArgument, match="owner 'a b' is not possible"):
+        get_manager("a b", "null")
+
+
+@pytest.mark.parametrize("name", ["iptables", "iptables-legacy", "iptables-nft", "nftables", "pf", "null"])
+def test_every_name_gives_a_manager_that_has_touched_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+    assert isinstance(get_manager("me", name), FirewallManager)
+
+
+def test_the_null_firewall_does_nothing_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    manager = NullFirewall("me")
+    assert manager.capabilities() == frozenset()
+    manager.add_chain("a", hook="input")
+    manager.add_rule("a", A)
+    manager.apply()
+    assert "filters nothing" in caplog.text
+    assert manager.standing() == ()
+    for call in (lambda: manager.counters("a"), lambda: manager.forget_connections("192.0.2.1")):
+        with pytest.raises(Unsupported, match="filters nothing"):
+            call()
+    manager.teardown()
+
+
+@pytest.mark.parametrize("options", [{"position": "middle"}, {"lock_time_limit": -1}, {"lock_time_limit": "1"}])
+def test_options_that_cannot_be(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidArgument):
+        NullFirewall("me", **options)
