@@ -32,8 +32,9 @@ from refnet.firewall.actions import (
     SetMark,
     Snat,
 )
+from refnet.firewall.capabilities import Capability
 from refnet.firewall.layer2 import DhcpIsolation, PortGuard
-from refnet.firewall.manager import Capability, Counter, FirewallManager, Standing
+from refnet.firewall.manager import Counter, FirewallManager, Standing
 from refnet.firewall.model import Hook, Table
 from refnet.firewall.rules import Rule
 from refnet.firewall.values import IcmpType, Mark, Not, PortRange, Rate, State

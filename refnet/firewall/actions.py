@@ -56,7 +56,7 @@ class Reject:
 
 @dataclass(frozen=True, slots=True)
 class Return:
-    """Go back to the rule behind the jump to this chain; in a chain on a hook: behind this owner's rules there."""
+    """Go back to the rule behind the jump to this chain; in a chain on a hook: on to the next chain there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,50 +21,25 @@ import abc
 import contextlib
 import threading
 from collections.abc import Iterator, Mapping
-from enum import Enum
 from types import MappingProxyType, TracebackType
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
 
 from refnet.errors import InvalidArgument, Unsupported, operation
 from refnet.firewall import values
-from refnet.firewall.actions import ChecksumFill, Dnat, Log, Masquerade, Redirect, SetMark, Snat
+from refnet.firewall.capabilities import Capability, needs
 from refnet.firewall.layer2 import DhcpIsolation, PortGuard
 from refnet.firewall.model import Chain, Change, Hook, Key, Model, Table
 from refnet.firewall.nova import NovaTables
 from refnet.firewall.rules import Rule
-from refnet.firewall.values import IPAddress, State
+from refnet.firewall.values import IPAddress
 from refnet.names import device_name, seconds, shown
+
+__all__ = ["Capability", "Counter", "FirewallManager", "Standing", "needs"]
 
 Self = TypeVar("Self", bound="FirewallManager")
 
 #: Seconds to wait for locks, those of the system's tools and refnet's own.
 DEFAULT_LOCK_LIMIT = 30.0
-
-
-class Capability(str, Enum):
-    """Something optional that a backend says it can do here; asked for with :meth:`FirewallManager.probe`."""
-
-    FILTER = "filter"
-    FIREWALL_IPV6 = "firewall-ipv6"
-    NAT = "nat"
-    NAT_IPV6 = "nat-ipv6"
-    #: Rules by connection state other than by SNAT and DNAT.
-    CONNECTION_STATE = "connection-state"
-    #: Rules by whether a connection has been translated: states SNAT and DNAT.
-    TRANSLATED_STATE = "translated-state"
-    RATE_LIMIT = "rate-limit"
-    LOG = "log"
-    MARK = "mark"
-    SOURCE_MAC = "source-mac"
-    CHECKSUM_FILL = "checksum-fill"
-    COUNTERS = "rule-counters"
-    #: Own rules before or behind other owners', as asked.
-    POSITION = "position"
-    #: Port guards and the isolation of DHCP addresses.
-    LAYER2 = "layer2"
-    FORGET_CONNECTIONS = "forget-connections"
-
-    __str__ = str.__str__
 
 
 class Counter(NamedTuple):
@@ -340,6 +315,7 @@ class FirewallManager(abc.ABC):
                 yield
                 return
             layer2 = dict(self._guards), dict(self._isolations), self._layer2_changed
+            nova = self._nova.notes() if self._nova else None
             self._model.begin()
             self._deferrals = 1
             try:
@@ -347,8 +323,8 @@ class FirewallManager(abc.ABC):
             except BaseException:
                 self._model.undo()
                 self._guards, self._isolations, self._layer2_changed = layer2
-                if self._nova is not None:
-                    self._nova.forget()
+                if self._nova:
+                    self._nova.restore(nova)
                 raise
             else:
                 self._model.end()
@@ -472,24 +448,3 @@ class FirewallManager(abc.ABC):
         for capability in needs(rule):
             self._needs(capability)
         return self._render(chain, rule)
-
-
-def needs(rule: Rule) -> list[Capability]:
-    """Return the capabilities that a rule takes."""
-    action = rule.action
-    states = set(rule.states.values) if rule.states else set()
-    translated = {State.SNAT, State.DNAT}
-    is_nat = isinstance(action, Snat | Dnat | Redirect | Masquerade)
-    found = {
-        Capability.FIREWALL_IPV6: rule.family == 6,
-        Capability.NAT: is_nat,
-        Capability.NAT_IPV6: is_nat and rule.family == 6,
-        Capability.CONNECTION_STATE: bool(states - translated),
-        Capability.TRANSLATED_STATE: bool(states & translated),
-        Capability.RATE_LIMIT: rule.limit is not None,
-        Capability.LOG: isinstance(action, Log),
-        Capability.MARK: isinstance(action, SetMark) or rule.mark is not None,
-        Capability.SOURCE_MAC: rule.source_mac is not None,
-        Capability.CHECKSUM_FILL: isinstance(action, ChecksumFill),
-    }
-    return [capability for capability, needed in found.items() if needed]

@@ -105,15 +105,17 @@ class Change:
 class Chain:
     """A chain: rules in order, each once. ``hook`` None: only jumped to."""
 
-    __slots__ = ("_back", "_front", "hook", "jumps", "name", "restricted", "table")
+    __slots__ = ("_back", "_front", "callers", "hook", "jumps", "name", "restricted", "table")
 
     def __init__(self, table: Table, name: str, hook: Hook | None) -> None:
         """Make an empty one."""
         self.table = table
         self.name = name
         self.hook = hook
-        #: How many rules jump to each other chain, and how many have an action that is not for every hook.
+        #: How many rules jump to each other chain, and how many of each other chain's rules jump here.
         self.jumps: Counter[str] = Counter()
+        self.callers: Counter[str] = Counter()
+        #: How many rules have an action that is not for every hook.
         self.restricted: Counter[type] = Counter()
         # Two dicts, not a list: a rule is found, added at either end and removed at a cost that does not grow.
         self._front: dict[Rule, Any] = {}
@@ -161,7 +163,8 @@ class Chain:
         """Return a chain like this one."""
         made = Chain(self.table, self.name, self.hook)
         made._front, made._back = dict(self._front), dict(self._back)
-        made.jumps, made.restricted = Counter(self.jumps), Counter(self.restricted)
+        made.jumps, made.callers = Counter(self.jumps), Counter(self.callers)
+        made.restricted = Counter(self.restricted)
         return made
 
     def _count(self, action: Action, step: int) -> None:
@@ -219,18 +222,19 @@ class Model:
         key = (table_of(table), values.chain_name(name))
         if key not in self.chains:
             return
-        callers = [one.name for one in self.chains.values() if one.table is key[0] and one.jumps[key[1]] > 0]
+        callers = [caller for caller, count in self.chains[key].callers.items() if count > 0]
         if callers:
             raise InvalidArgument(f"chain {key[1]} is jumped to from {', '.join(callers)}: remove those rules first")
         self._touch(key)
-        chain = self.chains.pop(key)
-        self.changes[key] = Change(chain, removed=True)
+        self._leave(self.chains[key])
+        self.changes[key] = Change(self.chains.pop(key), removed=True)
 
     def empty_chain(self, table: object, name: object) -> None:
         """Remove all rules of a chain."""
         chain = self.chain(table, name)
         if len(chain):
             self._touch(chain.key)
+            self._leave(chain)
             chain.clear()
             self.changes[chain.key] = Change(chain, anew=True)
 
@@ -250,6 +254,7 @@ class Model:
         rendered = render(chain, rule)
         self._touch(chain.key)
         chain.put(rule, rendered, first=first)
+        self._note_jump(chain, rule, 1)
         change = self.changes.setdefault(chain.key, Change(chain))
         if not change.anew:
             change.edits.append(Edit("prepend" if first else "append", rule, rendered))
@@ -263,6 +268,7 @@ class Model:
             return
         self._touch(chain.key)
         rendered = chain.take(rule)
+        self._note_jump(chain, rule, -1)
         change = self.changes.setdefault(chain.key, Change(chain))
         if change.anew:
             return
@@ -299,6 +305,19 @@ class Model:
         for key, change in self.changes.items():
             change.chain = self.chains.get(key, change.chain)
         self._saved = None
+
+    def _note_jump(self, chain: Chain, rule: Rule, step: int) -> None:
+        if isinstance(rule.action, Jump):
+            target = self.chains[chain.table, rule.action.chain]
+            self._touch(target.key)
+            target.callers[chain.name] += step
+
+    def _leave(self, chain: Chain) -> None:
+        """Have the chains that a chain jumps to forget it: its rules go."""
+        for name in chain.jumps:
+            target = self.chains[chain.table, name]
+            self._touch(target.key)
+            del target.callers[chain.name]
 
     def _touch(self, key: Key) -> None:
         """Keep a chain as it is now, if it may have to come back."""
@@ -357,10 +376,10 @@ class Model:
             if one.hook is not None:
                 hooks.add(one.hook)
                 continue  # nothing jumps there
-            for caller in self.chains.values():
-                if caller.table is chain.table and caller.jumps[one.name] > 0 and caller.name not in seen:
-                    seen.add(caller.name)
-                    left.append(caller)
+            for name, count in one.callers.items():
+                if count > 0 and name not in seen:
+                    seen.add(name)
+                    left.append(self.chains[chain.table, name])
         return hooks
 
 
