@@ -2,6 +2,7 @@
 
 ENV ?= local
 NETDEV ?=
+FIREWALL ?=
 REPORT ?= build/conformance
 N ?=
 DISK ?=
@@ -15,7 +16,7 @@ LOCAL = $(PYTHON_IN_VENV) -m conformance.environments.local
 ENGINE = $(if $(filter docker,$(ENV)),.ci/with-engine)
 # Paths may have blanks: they go to the command as one word each.
 WHERE = $(if $(filter-out local,$(ENV)),--env $(ENV)) $(if $(DISK),--disk '$(DISK)') $(if $(SSH_KEY),--ssh-key '$(SSH_KEY)')
-OPTIONS = $(WHERE) $(if $(NETDEV),--netdev $(NETDEV)) $(if $(N),-n $(N)) $(ARGS)
+OPTIONS = $(WHERE) $(if $(NETDEV),--netdev $(NETDEV)) $(if $(FIREWALL),--firewall $(FIREWALL)) $(if $(N),-n $(N)) $(ARGS)
 
 .PHONY: help setup conformance test test-environments images-test linux-image freebsd-image mutants lint bench manifest clean
 
@@ -29,7 +30,8 @@ help: ## list the targets
 	@echo "  DISK=PATH SSH_KEY=PATH        for ENV=freebsd-vm: a disk of one's own, and the key that its root lets in;"
 	@echo "                                SSH_KEY also for ssh://…"
 	@echo "  IMAGE=PATH                    for freebsd-image: FreeBSD's image, downloaded already"
-	@echo "  NETDEV=package.module:Class   the driver to judge (default: the platform's)"
+	@echo "  NETDEV=package.module:Class   the driver of network devices to judge (default: the platform's)"
+	@echo "  FIREWALL=nftables             the firewall to judge, so or as package.module:Class (default: the platform's)"
 	@echo "  N=4                           how many specs at once (default: one a processor)"
 	@echo "  REPORT=DIR                    where reports go (default: build/conformance)"
 	@echo "  ARGS='--only BR-04 --keep'    anything else for refnet-conformance"

@@ -1,4 +1,4 @@
-"""What is brought along into an environment: the suite, the driver under test, and the pure-Python packages they need.
+"""What is brought along into an environment: the suite, the drivers under test, and the pure-Python packages they need.
 
 The environment has no package index, and none is asked. A package comes from where this Python imports it: from a
 checkout, an editable installation, an installed distribution or a wheel. What a distribution says of itself (its
@@ -74,10 +74,10 @@ class _Collected:
     seen: set[str] = field(default_factory=set)
 
 
-def collect(driver_module: str, imported: Iterable[str]) -> Bundle:
-    """Return what a run of the suite against a driver needs.
+def collect(driver_modules: Iterable[str], imported: Iterable[str]) -> Bundle:
+    """Return what a run of the suite against drivers needs.
 
-    The driver's module has to be imported already; ``imported`` names the top-level modules that came with it.
+    Their modules have to be imported already; ``imported`` names the top-level modules that came with them.
     """
     # refnet itself comes as its packages alone: its entry point would have pytest load the suite's plugin twice.
     found = _Collected(seen={"refnet"})
@@ -86,12 +86,13 @@ def collect(driver_module: str, imported: Iterable[str]) -> Bundle:
     for name in _SUITE_NEEDS:
         _add_distribution(found, name)
     found.left_behind.clear()  # the suite works without
-    own = driver_module.partition(".")[0]
-    for name in _distributions_of(own):
-        _add_distribution(found, name)
+    own = {module.partition(".")[0] for module in driver_modules}
+    for module in sorted(own):
+        for name in _distributions_of(module):
+            _add_distribution(found, name)
     # An editable installation does not list its files, and a checkout on PYTHONPATH is no installation at all:
     # what the driver has really imported is the other source.
-    for name in sorted({own, *imported} - sys.stdlib_module_names):
+    for name in sorted({*own, *imported} - sys.stdlib_module_names):
         _add_module(found, name)
     # What is there in Python as well is not missed.
     missed = [place for place in found.left_behind if f"{place.partition('.')[0]}.py" not in found.files]

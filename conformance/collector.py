@@ -54,7 +54,7 @@ class Collector:
         self._by_function = {
             f"{one.__module__.rsplit('.', 1)[-1]}.py::{one.__name__}": specs.of(one) for one in spec_functions()
         }
-        emit({"event": "facts", **facts(config.option.netdev)})
+        emit({"event": "facts", **facts(runner.areas_of(config), runner.chosen(config))})
         unknown = {one.id for one in specs.collect()} - {one.id for one in specs.manifest()}
         if unknown:
             self._trouble(f"the manifest does not know {', '.join(sorted(unknown))}: nobody would miss them")

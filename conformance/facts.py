@@ -1,4 +1,4 @@
-"""What is known before a run, found out where the specs run: the driver, its capabilities, the environment, tools."""
+"""What is known before a run, found out where the specs run: the drivers, their capabilities, environment, tools."""
 
 from __future__ import annotations
 
@@ -8,47 +8,51 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
 
 import conformance
 import refnet
-from conformance import digest, features, runner, system
+from conformance import digest, features, interfaces, system
 from conformance.errors import SuiteError
 from conformance.harness import within
 from refnet import process
 from refnet.errors import RefnetError
-from refnet.netdev.driver import Capability, NetDevDriver
 
 #: Seconds for a driver to say what it can do.
 _PROBE_LIMIT = 60.0
 #: By system: what it is looked at and changed with. FreeBSD's tools have the version of its userland.
-_TOOLS = {
+_TOOLS: dict[str, dict[str, tuple[str, ...]]] = {
     system.LINUX: {"ip": ("-V",), "bridge": ("-V",)},
     system.FREEBSD: {"freebsd-version": ("-u",)},
 }
+#: By area: what is changed with besides. A driver may use one of them only.
+_LINUX_TOOLS: dict[str, dict[str, tuple[str, ...]]] = {
+    "firewall": dict.fromkeys(("iptables", "ip6tables", "ebtables", "nft", "conntrack"), ("--version",)),
+}
 
 
-def facts(netdev: str | None) -> dict[str, Any]:
-    """Return what is known before the run: the driver, what it declares, what the environment has, and the tools."""
-    driver_class = runner.load_driver(netdev)
-    declared = _declared_in_jail(netdev) if system.NAME == system.FREEBSD else _declared(driver_class)
+def facts(areas: Sequence[str], chosen: Mapping[str, str | None]) -> dict[str, Any]:
+    """Return what is known before the run: the drivers, what they declare, what the environment has, and the tools.
+
+    ``areas`` are those that are judged, ``chosen`` names a class for an area where the platform's is not meant.
+    """
+    classes = {area: interfaces.ALL[area].load(chosen[area]) for area in areas}
+    named = {area: chosen[area] or "" for area in areas}
+    declared = _declared_in_jail(named) if system.NAME == system.FREEBSD else _declared(classes)
     return {
         # Seconds since the epoch by the clock there, which is the one that outcomes are dated by.
         "clock": time.time(),
         "suite": {"version": conformance.__version__, "digest": digest.of_package("conformance")},
         "refnet": {"version": refnet.__version__, "digest": digest.of_package("refnet")},
-        "driver": {
-            "class": f"{driver_class.__module__}:{driver_class.__qualname__}",
-            "version": _version_of(driver_class.__module__),
-            "digest": digest.of_package(driver_class.__module__),
-            "known_deviations": dict(getattr(driver_class, "known_deviations", {})),
-        },
+        "drivers": {area: _driver(tested) for area, tested in classes.items()},
         # None: it is there; else the words of whoever says that it is not.
         "capabilities": {
-            name: {"driver": words, "environment": features.lacking(name)} for name, words in declared.items()
+            name: {"area": area, "driver": words, "environment": features.lacking(name)}
+            for area, said in declared.items()
+            for name, words in said.items()
         },
         "environment": {
             "name": "local",
@@ -59,33 +63,52 @@ def facts(netdev: str | None) -> dict[str, Any]:
             "distribution": _distribution(),
             "python": platform.python_version(),
             "user": "root" if _is_real_root() else "an ordinary user, root in a user namespace",
-            "tools": {name: _tool_version(name, arguments) for name, arguments in _TOOLS[system.NAME].items()},
+            "tools": {name: _tool_version(name, arguments) for name, arguments in _tools(areas).items()},
         },
     }
 
 
-def _declared(driver_class: type[NetDevDriver]) -> dict[str, str | None]:
-    """Ask the driver for each capability; the answer is None, or the words that say why not."""
-    with within(_PROBE_LIMIT, "asking the driver for its capabilities"), driver_class() as driver:
-        return {str(capability): driver.probe(capability) for capability in Capability}
+def _driver(tested: type) -> dict[str, Any]:
+    return {
+        "class": f"{tested.__module__}:{tested.__qualname__}",
+        "version": _version_of(tested.__module__),
+        "digest": digest.of_package(tested.__module__),
+        "known_deviations": dict(getattr(tested, "known_deviations", {})),
+        "bases": list(interfaces.of_refnet(tested)),
+    }
 
 
-def _declared_in_jail(netdev: str | None) -> dict[str, str | None]:
-    """Have the driver asked in a jail, by another process: this one is on the host, which nobody's driver shall change.
+_Declared = dict[str, dict[str, str | None]]
+
+
+def _declared(classes: Mapping[str, type]) -> _Declared:
+    """Ask each driver for each capability; the answer is None, or the words that say why not."""
+    found: _Declared = {}
+    for area, tested in classes.items():
+        one = interfaces.ALL[area]
+        with within(_PROBE_LIMIT, f"asking the {one.noun} for its capabilities"), one.under_test(tested) as driver:
+            found[area] = {str(capability): driver.probe(capability) for capability in one.capabilities}
+    return found
+
+
+def _declared_in_jail(chosen: Mapping[str, str]) -> _Declared:
+    """Have drivers asked in a jail, by another process: this one is on the host, which nobody's driver shall change.
 
     Raises:
         AssertionError: it does not tell.
     """
     from conformance.freebsd_shell import run
     from conformance.topology.freebsd import jails
+    from conformance.topology.freebsd.sandbox import JAIL
 
     name = jails.new_name()
     try:
         jails.make(name)
-        said = run(["jexec", name, sys.executable, "-m", "conformance.facts", netdev or ""])
-        found: dict[str, str | None] = json.loads(said.splitlines()[-1])
+        command = [sys.executable, "-m", "conformance.facts", json.dumps(dict(chosen))]
+        said = run(["jexec", name, "env", f"{JAIL}={name}", *command])
+        found: _Declared = json.loads(said.splitlines()[-1])
     except (SuiteError, ValueError, IndexError) as error:
-        raise AssertionError(f"the driver does not tell its capabilities: {error}") from None
+        raise AssertionError(f"the drivers do not tell their capabilities: {error}") from None
     finally:
         jails.remove(name)
     return found
@@ -98,6 +121,14 @@ def _version_of(module: str) -> str:
         return version(distributions[0])
     # An editable checkout is installed without a list of its packages.
     return str(getattr(sys.modules.get(package), "__version__", "unknown"))
+
+
+def _tools(areas: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Return the tools whose versions are told, each with the arguments that make it tell."""
+    found = {**_TOOLS[system.NAME]}
+    for area in areas if system.NAME == system.LINUX else ():
+        found.update(_LINUX_TOOLS.get(area, {}))
+    return found
 
 
 def _tool_version(name: str, arguments: Sequence[str]) -> str:
@@ -125,5 +156,16 @@ def _is_real_root() -> bool:
         return os.geteuid() == 0
 
 
+def _tell(chosen: Mapping[str, str]) -> None:
+    """Ask the drivers in the jail that this process is in, made ready as for a spec, and print what they say."""
+    sandbox = system.half("conformance.topology").Sandbox("facts")
+    classes = {}
+    for area, named in chosen.items():
+        one = interfaces.ALL[area]
+        one.prepare(sandbox)
+        classes[area] = one.load(named)
+    print(json.dumps(_declared(classes)))
+
+
 if __name__ == "__main__":
-    print(json.dumps(_declared(runner.load_driver(sys.argv[1] or None))))
+    _tell(json.loads(sys.argv[1]))

@@ -21,7 +21,7 @@ from typing import Any, NoReturn
 import pytest
 from _pytest.runner import runtestprotocol
 
-from conformance import runner
+from conformance import interfaces, runner
 from conformance import spec as specs
 from conformance.errors import SuiteError
 from conformance.freebsd_shell import environment
@@ -48,7 +48,8 @@ class Jails:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> bool | None:
         """Run a spec in a jail; what is about another system needs none."""
-        if runner.spec_of(item) is None or runner.elsewhere(item):
+        judging: runner.Runner = self.config.pluginmanager.getplugin("conformance-runner")
+        if runner.spec_of(item) is None or judging.elsewhere(item):
             return None
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         for report in self._run(item):
@@ -176,7 +177,8 @@ def _start_another(item: pytest.Item, jail: str, writing: int) -> NoReturn:
     os.set_inheritable(writing, True)
     name = item.nodeid.rpartition("::")[2]
     given = {
-        "--netdev": option.netdev,
+        **{interfaces.ALL[area].option: named for area, named in runner.chosen(item.config).items()},
+        "--conformance-area": _one(item).area,
         "--conformance-seed": option.conformance_seed,
         "--conformance-mutants": runner.mutant_of(item),
         "--conformance-shell": option.conformance_shell,
@@ -237,10 +239,13 @@ def _end(child: int) -> int:
 
 def _lost(item: pytest.Item, started: float, words: str) -> pytest.TestReport:
     """Return the report of a spec that nobody has judged."""
-    one = runner.spec_of(item)
-    assert one is not None
     outcome = Outcome(
-        one.id, Status.ERROR, words, started=started, seconds=time.time() - started, mutant=runner.mutant_of(item)
+        _one(item).id,
+        Status.ERROR,
+        words,
+        started=started,
+        seconds=time.time() - started,
+        mutant=runner.mutant_of(item),
     )
     return pytest.TestReport(
         nodeid=item.nodeid,
@@ -253,3 +258,9 @@ def _lost(item: pytest.Item, started: float, words: str) -> pytest.TestReport:
         start=started,
         stop=time.time(),
     )
+
+
+def _one(item: pytest.Item) -> specs.Spec:
+    one = runner.spec_of(item)
+    assert one is not None
+    return one

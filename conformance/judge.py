@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from conformance import mutants, report
+from conformance import interfaces, mutants, report
 from conformance import spec as specs
 from conformance.collector import INTERRUPTED, Event
 from conformance.outcome import Outcome
@@ -27,6 +27,8 @@ class Plan:
     """What is to be run: a selection of specs, against the driver or (``mutants``: names, or "all") wrong drivers."""
 
     selected: tuple[str, ...]
+    #: What the verdict is about, as far as it is not about everything: levels have the specs of these areas only.
+    areas: tuple[str, ...] = ()
     seed: str = "0"
     mutants: str = ""
     keep: bool = False
@@ -43,6 +45,14 @@ class Plan:
             for spec_id, words in one.kills.items()
             if spec_id in self.selected
         }
+
+    @property
+    def judged(self) -> tuple[str, ...]:
+        """The areas that the selected specs are of, or the named mutants."""
+        wanted = self.mutants.split(",") if self.mutants not in ("", "all") else ()
+        if wanted:
+            return interfaces.ordered(mutants.named(name).area for name in wanted)
+        return specs.areas_of(one for one in specs.manifest() if one.id in self.selected)
 
     @property
     def total(self) -> int:
@@ -63,6 +73,7 @@ class Judge:
         self.directory = directory
         self.started = time.time()
         self.specs = specs.manifest()
+        self._judged = plan.judged
         self.outcomes: dict[tuple[str, str | None], Outcome] = {}
         self.runs: dict[int, report.Run] = {}
         self.trouble: list[str] = []
@@ -82,7 +93,11 @@ class Judge:
         try:
             kind = event["event"]
             if kind == "facts":
-                self.runs[number] = report.Run.of(event)
+                run = report.Run.of(event)
+                unknown = [area for area in self._judged if area not in run.facts["drivers"]]
+                if unknown:
+                    raise ValueError(f"it says nothing of what is judged: {', '.join(unknown)}")
+                self.runs[number] = run
             elif kind == "outcome":
                 self._take_outcome(Outcome.from_plain({k: v for k, v in event.items() if k != "event"}), number)
             elif kind == "trouble":
@@ -131,6 +146,7 @@ class Judge:
             seed=self.plan.seed,
             command=self.plan.command,
             arguments=self.plan.arguments,
+            areas=self.plan.areas,
         )
 
     def kill_matrix(self) -> KillMatrix:
@@ -156,11 +172,14 @@ class Judge:
             self.progress.tell(self.outcomes[outcome.key])
 
     def _is_elsewhere(self, outcome: Outcome, number: int) -> bool:
-        """Whether the spec, or the mutant, is about other systems than the one of this run."""
-        here = self.runs[number].facts["environment"]["system"]
-        about = [one.systems for one in self.specs if one.id == outcome.id]
-        about += [mutants.named(outcome.mutant).systems] if outcome.mutant else []
-        return any(systems and here not in systems for systems in about)
+        """Whether the spec, or the mutant, is about another system than that of this run, or another class."""
+        facts = self.runs[number].facts
+        here = facts["environment"]["system"]
+        (one,) = (one for one in self.specs if one.id == outcome.id)
+        if one.systems and here not in one.systems:
+            return True
+        bases = facts["drivers"][one.area]["bases"]
+        return bool(outcome.mutant and mutants.named(outcome.mutant).elsewhere(here, bases))
 
     def _keep(self, outcome: Outcome) -> None:
         """Write the evidence down as it comes: the environment may not live to the end."""
@@ -185,7 +204,7 @@ class Judge:
 
     def _finish(self) -> ExitStatus:
         statuses = {outcome.id: outcome.status for outcome in self.outcomes.values()}
-        verdict = judge(self.specs, self._selected(), statuses)
+        verdict = judge(self.specs, self._selected(), statuses, self.plan.areas)
         document = self.document()
         if self.directory:
             try:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from conformance import interfaces
 from conformance.bundle import Bundle
 from conformance.collector import INTERRUPTED
 from conformance.environments import agent
@@ -53,13 +54,14 @@ _LOST = "was lost while specs were running"
 class Settings:
     """How the specs are run, the same in each environment."""
 
-    netdev: str
+    #: By area: the class under test, and those that its specs use besides.
+    drivers: Mapping[str, str]
     #: None: one a processor of the environment.
     workers: int | None = None
     with_evidence: bool = False
     #: Seconds without a sign of life after which an environment counts as hung.
     patience: float = 120.0
-    #: Digests of the packages that judge (``suite``) and are judged (``driver``); what is run has to have the same.
+    #: Digests of the packages that judge (``suite``) and are judged, by area; what is run has to have the same.
     digests: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -198,7 +200,9 @@ def _command(environment: Environment, plan: Plan, settings: Settings, specs: Se
         *("-p", "no:cacheprovider", "-p", "no:terminal"),
         *(word for plugin in plugins for word in ("-p", plugin)),
         *("-n", "0" if plan.keep else workers, "--max-worker-restart", "0", "--maxfail", "1" if plan.keep else "0"),
-        *(f"--conformance-only={','.join(specs)}", f"--conformance-seed={plan.seed}", f"--netdev={settings.netdev}"),
+        *(f"--conformance-only={','.join(specs)}", f"--conformance-seed={plan.seed}"),
+        f"--conformance-area={','.join(plan.judged)}",
+        *(f"{interfaces.ALL[area].option}={path}" for area, path in settings.drivers.items()),
         *("--conformance-journal", "{journal}"),
         *(["--conformance-evidence"] if settings.with_evidence else []),
         *(["--conformance-keep", "--conformance-shell", environment.shell()] if plan.keep else []),
@@ -291,8 +295,10 @@ def _take(run: _Run, event: Any, judge: Judge, journal: Journal | None, settings
         run.has_facts = True
         sys.stderr.write("".join(f"{line}\n" for line in run.said))
         for what, digest in settings.digests.items():
-            if event[what]["digest"] != digest:
-                raise ValueError(f"the {what} that runs there is not the one that was asked for here")
+            if {**event, **event["drivers"]}[what]["digest"] != digest:
+                raise ValueError(
+                    f"the {interfaces.words_for(what)} that runs there is not the one that was asked for here"
+                )
 
 
 def _lose_patience(runs: Sequence[_Run], plan: Plan, patience: float, now: float) -> None:

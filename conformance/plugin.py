@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 
 import conformance.specs
+from conformance import interfaces, system
 from conformance import spec as specs
-from conformance import system
 from conformance.environments import inside, local
 from conformance.errors import EnvironmentUnavailable
 from conformance.verdict import ExitStatus
@@ -27,10 +27,18 @@ _SPECS = Path(conformance.specs.__file__).resolve().parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the suite's options. All but ``--netdev`` carry its name, so as not to be in other plugins' way."""
+    """Add the suite's options. All but those that name classes carry its name, so as not to be in others' way."""
     group = parser.getgroup("refnet conformance suite")
+    for one in interfaces.ALL.values():
+        words = f"{one.noun} under test: entry-point name or package.module:Class"
+        group.addoption(one.option, metavar="DRIVER", help=words)
     group.addoption(
-        "--netdev", metavar="DRIVER", help="device driver under test: entry-point name or package.module:Class"
+        "--conformance-area",
+        action="extend",
+        type=lambda text: text.split(","),
+        default=[],
+        metavar="AREA,…",
+        help=f"run the specs of these areas: {', '.join(interfaces.ALL)}",
     )
     group.addoption("--conformance-level", default="full", choices=specs.LEVELS, help="run the specs up to this level")
     group.addoption("--conformance-only", default="", metavar="ID,…", help="run these specs")
@@ -134,7 +142,8 @@ def _collector(config: pytest.Config) -> Any:
     from conformance.judge import Judge, Plan
 
     only = tuple(filter(None, config.option.conformance_only.split(",")))
-    selected = specs.select(specs.manifest(), only=only, level=config.option.conformance_level)
+    areas = interfaces.ordered(config.option.conformance_area)
+    selected = specs.select(specs.manifest(), only=only, level=config.option.conformance_level, areas=areas)
     directory = config.option.conformance_report
     # In the namespaces of Linux that the specs run in, these are other file systems, gone with them.
     if (
@@ -146,6 +155,7 @@ def _collector(config: pytest.Config) -> Any:
     judge = Judge(
         Plan(
             selected=tuple(one.id for one in selected),
+            areas=areas,
             seed=config.option.conformance_seed,
             mutants=config.option.conformance_mutants or "",
             keep=config.option.conformance_keep,
@@ -169,10 +179,18 @@ def net(request: pytest.FixtureRequest) -> Iterator[object]:
     yield from _runner(request).sandbox(request)
 
 
-@pytest.fixture
-def netdev(request: pytest.FixtureRequest, net: object) -> Iterator[object]:
-    """The device driver under test (or, in a run of mutants, a wrong one)."""
-    yield from _runner(request).driver(request, net)
+def _fixture(area: str) -> object:
+    """Return the fixture of an interface, called as its area is."""
+
+    @pytest.fixture(name=area)
+    def made(request: pytest.FixtureRequest, net: object) -> Iterator[object]:
+        """What is under test (or, in a run of mutants, a wrong one)."""
+        yield from _runner(request).under_test(area, request, net)
+
+    return made
+
+
+vars().update({f"_fixture_{area}": _fixture(area) for area in interfaces.ALL})
 
 
 def _runner(request: pytest.FixtureRequest) -> Any:

@@ -59,7 +59,10 @@ class Progress:
         if verdict.unexpected:
             self._say(f"not selected, and yet heard of: {', '.join(verdict.unexpected)}")
         counts = ", ".join(f"{number} {status}" for status, number in sorted(verdict.counts.items()))
-        self._say(f"driver   {report['driver']['class']}  (version {report['driver']['version']})")
+        for area, driver in report["drivers"].items():
+            own = [entry["status"] for entry in entries if entry["area"] == area]
+            partly = f": {own.count('passed')} of {len(own)} passed" if len(report["drivers"]) > 1 else ""
+            self._say(f"{area:<8} {driver['class']}  (version {driver['version']}){partly}")
         environment = report["environment"]
         self._say(
             f"in       {environment['name']}: {environment['system']} {environment['kernel']}, as {environment['user']}"
@@ -73,7 +76,8 @@ class Progress:
         word = report["verdict"]["word"]
         passed, everything = verdict.levels[-1].passed, verdict.levels[-1].total
         partly = f" as far as it was run: {passed} of {everything} specs" if verdict.levels[-1].word == "open" else ""
-        self._say(f"verdict  {self._paint(word, _WORD_COLOURS[word])}{partly if word == 'conformant' else ''}")
+        about = verdict.about if word != "error" else ""
+        self._say(f"verdict  {self._paint(word, _WORD_COLOURS[word])}{about}{partly if word == 'conformant' else ''}")
 
     def mutants(self, matrix: KillMatrix, trouble: Sequence[str]) -> None:
         """Say which wrong drivers were caught, and which were not."""
@@ -99,7 +103,7 @@ class Progress:
             f"kill matrix {word}: {len(matrix.mutants)} mutants against "
             f"{len(matrix.specs)} specs, {matrix.count(KILLED)} kills, {matrix.count(SURVIVED)} survived, "
             f"{matrix.count(ERROR)} errors, {matrix.count(OPEN)} open here, "
-            f"{matrix.count(ELSEWHERE)} about another system"
+            f"{matrix.count(ELSEWHERE)} about another system or class"
         )
 
     def _tell_failure(self, entry: Mapping[str, Any], directory: Path | None) -> None:

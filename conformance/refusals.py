@@ -9,42 +9,113 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from conformance.harness import DriverUnderTest
+from conformance.harness import UnderTest
 from conformance.topology.sandbox import Sandbox
-from refnet.errors import PermissionDenied, Unsupported
-from refnet.netdev.driver import Capability
+from refnet.errors import PermissionDenied, ToolMissing, Unsupported
+from refnet.firewall import (
+    ACCEPT,
+    CHECKSUM_FILL,
+    DROP,
+    Log,
+    PortGuard,
+    Rule,
+    SetMark,
+    Snat,
+)
+from refnet.firewall import Capability as Firewall
+from refnet.netdev import Capability as NetDev
 
 _NAME = "refused0"
+_CHAIN = "refused"
+_MAC = "02:00:00:00:00:01"
 
-_EXERCISES: dict[Capability, Callable[[DriverUnderTest, Sandbox], object]] = {
-    Capability.BRIDGE: lambda netdev, net: netdev.create_bridge(_NAME),
-    Capability.BRIDGE_STP: lambda netdev, net: netdev.create_bridge(_NAME, stp=True),
-    Capability.BRIDGE_FORWARD_DELAY: lambda netdev, net: netdev.create_bridge(_NAME, forward_delay=4),
-    Capability.BRIDGE_AGEING_TIME: lambda netdev, net: netdev.create_bridge(_NAME, ageing_time=60),
-    Capability.BRIDGE_MULTICAST_SNOOPING: lambda netdev, net: netdev.create_bridge(_NAME, multicast_snooping=False),
-    Capability.VLAN: lambda netdev, net: netdev.ensure_vlan(5, net.guest("trunk").port, _NAME),
-    Capability.TAP: lambda netdev, net: netdev.create_tap_dev(_NAME),
-    Capability.TAP_MULTI_QUEUE: lambda netdev, net: netdev.create_tap_dev(_NAME, multi_queue=True),
-    Capability.TAP_OWNER: lambda netdev, net: netdev.create_tap_dev(_NAME, owner=os.geteuid()),
-    Capability.VETH: lambda netdev, net: netdev.create_veth_pair(_NAME, "refused1"),
-    Capability.IPV6: lambda netdev, net: netdev.add_device_address(net.guest("six").port, "2001:db8::1/64"),
+_Exercise = Callable[[UnderTest, Sandbox], object]
+
+
+def _apply(rule: Rule, hook: str = "forward", table: str = "filter") -> _Exercise:
+    """Return what applies a rule."""
+
+    def exercise(firewall: UnderTest, net: Sandbox) -> None:
+        firewall.add_chain(_CHAIN, hook=hook, table=table)
+        firewall.add_rule(_CHAIN, rule, table=table)
+        firewall.apply()
+
+    return exercise
+
+
+def _count(firewall: UnderTest, net: Sandbox) -> None:
+    _apply(Rule(ACCEPT))(firewall, net)
+    firewall.counters(_CHAIN)
+
+
+def _guard(firewall: UnderTest, net: Sandbox) -> None:
+    firewall.guard_port(PortGuard(net.guest("guarded").port, _MAC))
+    firewall.apply()
+
+
+_NETDEV: dict[NetDev, _Exercise] = {
+    NetDev.BRIDGE: lambda netdev, net: netdev.create_bridge(_NAME),
+    NetDev.BRIDGE_STP: lambda netdev, net: netdev.create_bridge(_NAME, stp=True),
+    NetDev.BRIDGE_FORWARD_DELAY: lambda netdev, net: netdev.create_bridge(_NAME, forward_delay=4),
+    NetDev.BRIDGE_AGEING_TIME: lambda netdev, net: netdev.create_bridge(_NAME, ageing_time=60),
+    NetDev.BRIDGE_MULTICAST_SNOOPING: lambda netdev, net: netdev.create_bridge(_NAME, multicast_snooping=False),
+    NetDev.VLAN: lambda netdev, net: netdev.ensure_vlan(5, net.guest("trunk").port, _NAME),
+    NetDev.TAP: lambda netdev, net: netdev.create_tap_dev(_NAME),
+    NetDev.TAP_MULTI_QUEUE: lambda netdev, net: netdev.create_tap_dev(_NAME, multi_queue=True),
+    NetDev.TAP_OWNER: lambda netdev, net: netdev.create_tap_dev(_NAME, owner=os.geteuid()),
+    NetDev.VETH: lambda netdev, net: netdev.create_veth_pair(_NAME, "refused1"),
+    NetDev.IPV6: lambda netdev, net: netdev.add_device_address(net.guest("six").port, "2001:db8::1/64"),
 }
+_FIREWALL: dict[Firewall, _Exercise] = {
+    Firewall.FILTER: _apply(Rule(DROP, destination="192.0.2.1")),
+    Firewall.FIREWALL_IPV6: _apply(Rule(DROP, destination="2001:db8::1")),
+    Firewall.NAT: _apply(Rule(Snat("192.0.2.1")), "postrouting", "nat"),
+    Firewall.NAT_IPV6: _apply(Rule(Snat("2001:db8::1")), "postrouting", "nat"),
+    Firewall.CONNECTION_STATE: _apply(Rule(ACCEPT, states="established")),
+    Firewall.TRANSLATED_STATE: _apply(Rule(ACCEPT, states="dnat")),
+    Firewall.RATE_LIMIT: _apply(Rule(ACCEPT, limit=(10, "second"))),
+    Firewall.LOG: _apply(Rule(Log(_CHAIN))),
+    Firewall.MARK: _apply(Rule(SetMark(1)), "prerouting", "mangle"),
+    Firewall.SOURCE_MAC: _apply(Rule(DROP, source_mac=_MAC)),
+    Firewall.CHECKSUM_FILL: _apply(Rule(CHECKSUM_FILL, protocol="udp", destination_ports=68), "postrouting", "mangle"),
+    Firewall.COUNTERS: _count,
+    Firewall.POSITION: lambda firewall, net: _apply(Rule(ACCEPT))(firewall.fresh(position="last"), net),
+    Firewall.LAYER2: _guard,
+    Firewall.NEIGHBOUR_TARGETS: lambda firewall, net: firewall.guard_port(
+        PortGuard(_NAME, _MAC, neighbour_targets=True)
+    ),
+    Firewall.FORGET_CONNECTIONS: lambda firewall, net: firewall.forget_connections("192.0.2.1"),
+}
+EXERCISES: dict[str, _Exercise] = {str(one): call for one, call in [*_NETDEV.items(), *_FIREWALL.items()]}
 
 
-def exercise(capability: Capability, netdev: DriverUnderTest, net: Sandbox) -> None:
-    """Ask a driver for what it says it cannot do.
+def exercise(capability: str, judged: UnderTest, net: Sandbox) -> None:
+    """Ask for what is said to be impossible.
 
     Raises:
-        AssertionError: it does it, or refuses in another way than it has to.
+        AssertionError: it is done, or refused in another way than it has to be.
     """
+    if capability in list(Firewall) and Firewall.FILTER not in judged.driver.capabilities():
+        _see_that_nothing_is_filtered(judged, net)
+        return
     try:
-        _EXERCISES[capability](netdev, net)
+        EXERCISES[capability](judged, net)
     except Unsupported as refusal:
-        if str(refusal.capability) != str(capability):
+        if str(refusal.capability) != capability:
             raise AssertionError(
                 f"{capability} is not declared, and the refusal names {refusal.capability!r} instead"
             ) from refusal
-    except PermissionDenied:
-        pass  # what is missing is a privilege, and it says so
+    except (PermissionDenied, ToolMissing):
+        pass  # what is missing is a privilege or a program, and it says so
     else:
         raise AssertionError(f"{capability} is under-claimed: the driver does not declare it, and does it")
+
+
+def _see_that_nothing_is_filtered(firewall: UnderTest, net: Sandbox) -> None:
+    """See what a firewall does that does not even declare to filter: it may take rules, and stops nothing by them."""
+    try:
+        _apply(Rule(DROP), "input")(firewall, net)
+    except (Unsupported, PermissionDenied, ToolMissing):
+        return
+    what = f"{Firewall.FILTER} is not declared, and a rule that drops everything was taken"
+    net.reaches(net, "127.0.0.1", net, "127.0.0.1", what=what)

@@ -7,26 +7,23 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any
 
 import pytest
 
-from conformance import features, mutants, refusals, system
+from conformance import features, interfaces, mutants, refusals, system
 from conformance import spec as specs
 from conformance.environments import inside
 from conformance.errors import SuiteError
-from conformance.harness import DriverUnderTest, within
+from conformance.harness import UnderTest, within
 from conformance.oracles.state import State, as_diff, difference
 from conformance.outcome import Outcome
 from conformance.spec import Spec
 from conformance.topology import frames
 from conformance.topology.sandbox import ARRIVAL_LIMIT, Sandbox
 from conformance.verdict import Status
-from refnet import config as refnet_config
 from refnet.errors import RefnetError
-from refnet.netdev import ENTRY_POINTS
-from refnet.netdev.driver import Capability, NetDevDriver
 
 #: The name of the property in which an outcome travels with pytest's report.
 PROPERTY = "refnet-outcome"
@@ -42,7 +39,10 @@ class _Item:
 
     def __init__(self) -> None:
         self.sandbox: Sandbox | None = None
-        self.netdev: DriverUnderTest | None = None
+        #: By area: what the spec's fixtures have made.
+        self.made: dict[str, UnderTest] = {}
+        #: The one of them that the spec judges.
+        self.judged: UnderTest | None = None
         self.unsupported = ""
         self.is_elsewhere = False
         self.before: State | None = None
@@ -53,11 +53,13 @@ class Runner:
     """The part of the plugin that lives in each process that runs specs."""
 
     def __init__(self, config: pytest.Config) -> None:
-        """Load the driver's class; that it can be loaded has been seen before the run."""
+        """Load the classes under test; that they can be loaded has been seen before the run."""
         self.config = config
-        self.driver_class = load_driver(config.option.netdev)
+        self._classes: dict[str, type] = {}
+        for area in areas_of(config):
+            self._class(area)
         self._items: dict[str, _Item] = {}
-        self._declared: dict[str, frozenset[Capability]] = {}
+        self._declared: dict[str, frozenset[str]] = {}
 
     # -- before ---------------------------------------------------------------------------------------
 
@@ -87,7 +89,8 @@ class Runner:
         if config.option.conformance_jailed is not None:
             return  # one spec, which was chosen by its place: to import all the others would take longer than to run it
         only = tuple(filter(None, config.option.conformance_only.split(",")))
-        wanted = {one.id for one in specs.select(specs.collect(), only=only, level=config.option.conformance_level)}
+        level, areas = config.option.conformance_level, tuple(config.option.conformance_area)
+        wanted = {one.id for one in specs.select(specs.collect(), only=only, level=level, areas=areas)}
         kept: list[pytest.Item] = []
         left: list[pytest.Item] = []
         for item in items:
@@ -110,6 +113,8 @@ class Runner:
         )
         item.sandbox = sandbox
         try:
+            for area in interfaces.ordered(set(request.fixturenames) & set(interfaces.ALL)):
+                interfaces.ALL[area].prepare(sandbox)
             item.before = before = sandbox.look.state()
             held_before = sandbox.look.process_state()
             yield sandbox
@@ -125,19 +130,29 @@ class Runner:
             sandbox.remove_endpoints()
             sandbox.leave()
 
-    def driver(self, request: pytest.FixtureRequest, net: Sandbox) -> Iterator[DriverUnderTest]:
-        """Make the driver, and have it take back what it has made."""
+    def under_test(self, area: str, request: pytest.FixtureRequest, net: Sandbox) -> Iterator[UnderTest]:
+        """Make an instance of an area's class under test, and have it take back what it has made."""
         item = self._items[request.node.nodeid]
-        netdev = DriverUnderTest(self._class_for(request.node))
-        item.netdev = netdev
-        yield netdev
+        made = interfaces.ALL[area].under_test(self._class_for(area, request.node))
+        item.made[area] = made
+        if area == _one(request.node).area:
+            item.judged = made
+        yield made
         net.let_go()
         with within(_CLEAN_UP_LIMIT, "the driver's clean-up"):
-            netdev.take_back()
+            made.take_back()
 
-    def _class_for(self, item: pytest.Item) -> type[NetDevDriver]:
+    def _class_for(self, area: str, item: pytest.Item) -> type:
+        """Return an area's class, or the wrong one that is made from it."""
         name = mutant_of(item)
-        return mutants.build(name, self.driver_class) if name else self.driver_class
+        plain = self._class(area)
+        return mutants.build(name, plain) if name and mutants.named(name).area == area else plain
+
+    def _class(self, area: str) -> type:
+        """Return an area's class. One that no spec asks for is not even imported."""
+        if area not in self._classes:
+            self._classes[area] = interfaces.ALL[area].load(chosen(self.config)[area])
+        return self._classes[area]
 
     # -- running --------------------------------------------------------------------------------------
 
@@ -153,24 +168,32 @@ class Runner:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_setup(self, item: pytest.Item) -> None:
         """Leave out what is about another system."""
-        words = elsewhere(item)
+        words = self.elsewhere(item)
         if words:
             self._items[item.nodeid].is_elsewhere = True
             pytest.skip(words)
+
+    def elsewhere(self, item: pytest.Item) -> str:
+        """Return why an item has nothing to say of this system, or a mutant of this class; "": it has."""
+        one, name = _one(item), mutant_of(item)
+        if one.systems and system.NAME not in one.systems:
+            return f"it is about {' and '.join(one.systems)}, and this is {system.NAME}"
+        if not name:
+            return ""
+        return mutants.named(name).elsewhere(system.NAME, interfaces.of_refnet(self._class(one.area)))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_pyfunc_call(self, pyfuncitem: pytest.Function) -> bool | None:
         """Run the spec, or exercise the refusal of what the driver does not declare."""
         one = _one(pyfuncitem)
         item = self._items[pyfuncitem.nodeid]
-        netdev, sandbox = item.netdev, item.sandbox
-        if netdev is None or sandbox is None:
-            raise SuiteError(f"{one.id} takes not both 'netdev' and 'net'")
+        judged, sandbox = item.judged, item.sandbox
+        if judged is None or sandbox is None:
+            raise SuiteError(f"{one.id} takes not both {one.area!r} and 'net'")
         for name in one.capabilities:
-            capability = Capability(name)
-            if capability not in self._capabilities(netdev):
-                refusals.exercise(capability, netdev, sandbox)
-                said = netdev.driver.probe(capability)
+            if name not in self._capabilities(judged):
+                refusals.exercise(name, judged, sandbox)
+                said = judged.driver.probe(interfaces.ALL[one.area].capabilities(name))
                 item.unsupported = (
                     f"{name}: the driver says {said!r}; the environment: {features.lacking(name) or 'has it'}"
                 )
@@ -207,16 +230,16 @@ class Runner:
             worker=os.environ.get("PYTEST_XDIST_WORKER", ""),
             mutant=mutant_of(item),
             traceback=report.longreprtext if report.failed else "",
-            calls=memory.netdev.calls if memory.netdev and status is not Status.PASSED else (),
+            calls=memory.judged.calls if memory.judged and status is not Status.PASSED else (),
             evidence=memory.evidence,
         )
         report.user_properties.append((PROPERTY, outcome.plain()))
         return report
 
-    def _capabilities(self, netdev: DriverUnderTest) -> frozenset[Capability]:
-        key = netdev.driver_class.__qualname__
+    def _capabilities(self, judged: UnderTest) -> frozenset[str]:
+        key = f"{judged.driver_class.__module__}:{judged.driver_class.__qualname__}"
         if key not in self._declared:
-            self._declared[key] = frozenset(netdev.driver.capabilities())
+            self._declared[key] = frozenset(map(str, judged.driver.capabilities()))
         return self._declared[key]
 
     def _collect(self, item: pytest.Item) -> None:
@@ -227,8 +250,9 @@ class Runner:
         texts = dict(memory.sandbox.look.evidence())
         if memory.before is not None:
             texts["state.diff"] = as_diff(memory.before, memory.sandbox.look.state())
-        if memory.netdev is not None:
-            texts["calls.txt"] = "".join(f"{call}\n" for call in memory.netdev.calls)
+        for area, made in memory.made.items():
+            name = "calls.txt" if made is memory.judged else f"calls-{area}.txt"
+            texts[name] = "".join(f"{call}\n" for call in made.calls)
         memory.evidence = {name: text.encode(errors="backslashreplace") for name, text in texts.items()}
         for endpoint, captured in memory.sandbox.captures().items():
             memory.evidence[f"{endpoint}.pcap"] = frames.pcap(captured)
@@ -251,14 +275,21 @@ class Runner:
                 time.sleep(3600)
 
 
-def load_driver(option: str | None) -> type[NetDevDriver]:
-    """Return the class of the driver under test.
+def chosen(config: pytest.Config) -> Mapping[str, str | None]:
+    """Return by area what the command line names as the class under test."""
+    return {area: getattr(config.option, area) for area in interfaces.ALL}
+
+
+def areas_of(config: pytest.Config) -> tuple[str, ...]:
+    """Return the areas that are judged: those of the specs that the command line selects.
 
     Raises:
-        RefnetError: it cannot be found or imported.
+        ValueError: it selects what is not there.
     """
-    chosen = refnet_config.choice(ENTRY_POINTS, option)
-    return refnet_config.load_class(ENTRY_POINTS, chosen, NetDevDriver)  # type: ignore[type-abstract]
+    only = tuple(filter(None, config.option.conformance_only.split(",")))
+    areas = interfaces.ordered(config.option.conformance_area)
+    selected = specs.select(specs.manifest(), only=only, level=config.option.conformance_level, areas=areas)
+    return areas or specs.areas_of(selected)
 
 
 def spec_of(item: pytest.Item) -> Spec | None:
@@ -270,18 +301,6 @@ def mutant_of(item: pytest.Item) -> str | None:
     """Return the name of the mutant that an item is run against, if it is."""
     callspec = getattr(item, "callspec", None)
     return callspec.params.get(_MUTANT) if callspec else None
-
-
-def elsewhere(item: pytest.Item) -> str:
-    """Return why an item has nothing to say of this system; "": it has."""
-    name = mutant_of(item)
-    for what, systems in (
-        ("it", _one(item).systems),
-        ("the wrong driver", mutants.named(name).systems if name else ()),
-    ):
-        if systems and system.NAME not in systems:
-            return f"{what} is about {' and '.join(systems)}, and this is {system.NAME}"
-    return ""
 
 
 def _there(config: pytest.Config) -> str:
@@ -310,7 +329,7 @@ def _status(one: Spec, error: BaseException | None, memory: _Item) -> Status:
             return Status.NOT_APPLICABLE
         return Status.UNSUPPORTED if memory.unsupported else Status.ERROR
     if isinstance(error, AssertionError | RefnetError | pytest.fail.Exception):
-        deviations = getattr(memory.netdev.driver_class, "known_deviations", {}) if memory.netdev else {}
+        deviations = getattr(memory.judged.driver_class, "known_deviations", {}) if memory.judged else {}
         return Status.KNOWN_DEVIATION if one.id in deviations else Status.FAILED
     return Status.ERROR
 

@@ -6,11 +6,12 @@ import ast
 import inspect
 import re
 import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from conformance import interfaces
 from refnet import __version__
-from refnet.netdev import driver
-from refnet.netdev.driver import NetDevDriver
 
 _PYPROJECT = """\
 [build-system]
@@ -20,15 +21,15 @@ build-backend = "hatchling.build"
 [project]
 name = "{distribution}"
 version = "0.1.0"
-description = "A network device driver for refnet"
+description = "{what} for refnet"
 requires-python = ">=3.10"
 dependencies = ["refnet>={version}"]
 
 [project.optional-dependencies]
 test = ["refnet[conformance]>={version}"]
 
-[project.entry-points."refnet.netdev"]
-{package} = "{package}:Driver"
+[project.entry-points."{group}"]
+{package} = "{package}:{name}"
 
 [tool.hatch.build.targets.wheel]
 packages = ["{package}"]
@@ -37,15 +38,15 @@ packages = ["{package}"]
 _README = """\
 # {distribution}
 
-A network device driver for refnet. What its methods promise stands in the docstrings of
-`refnet.netdev.driver.NetDevDriver`; the conformance suite proves it:
+{what} for refnet. What its methods promise stands in the docstrings of
+`{base}`; the conformance suite proves it:
 
 ```console
 $ pip install -e '.[test]'
-$ refnet-conformance run --netdev {package} --report out
+$ refnet-conformance run --area {area} {option} {package} --report out
 ```
 
-It starts red. Write a method, declare its capability in `probe`, and run again with `--only` the specs that failed.
+It starts red. Write a method, declare its capability in `{probe}`, and run again with `--only` the specs that failed.
 """
 
 _WORKFLOW = """\
@@ -60,7 +61,7 @@ jobs:
         with:
           python-version: "3.12"
       - run: pip install '.[test]'
-      - run: sudo "$(which refnet-conformance)" run --netdev {package} --report out
+      - run: sudo "$(which refnet-conformance)" run --area {area} {option} {package} --report out
       - uses: actions/upload-artifact@v4
         if: always()
         with:
@@ -68,7 +69,7 @@ jobs:
           path: out
 """
 
-_MODULE = '''\
+_NETDEV = '''\
 """A network device driver for refnet. Each method's promise stands in refnet.netdev.driver.NetDevDriver."""
 
 from __future__ import annotations
@@ -90,22 +91,76 @@ def _refused(capability: Capability | str) -> Unsupported:
     return Unsupported("this driver cannot do it yet", capability=capability)
 '''
 
-#: The capability that a method's refusal names, where there is one for it.
-_CAPABILITY = {
-    "create_bridge": "Capability.BRIDGE",
-    "delete_bridge": "Capability.BRIDGE",
-    "add_bridge_port": "Capability.BRIDGE",
-    "remove_bridge_port": "Capability.BRIDGE",
-    "bridge_ports": "Capability.BRIDGE",
-    "ensure_bridge": "Capability.BRIDGE",
-    "ensure_vlan": "Capability.VLAN",
-    "create_tap_dev": "Capability.TAP",
-    "create_veth_pair": "Capability.VETH",
+_FIREWALL = '''\
+"""A firewall backend for refnet. What it has to do stands in refnet.firewall.manager.FirewallManager."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from refnet.errors import Unsupported, operation
+from refnet.firewall.manager import Capability, Counter, FirewallManager, Standing
+from refnet.firewall.model import Chain, Change, Key, Table
+from refnet.firewall.rules import Rule
+from refnet.firewall.values import IPAddress
+
+
+class Manager(FirewallManager):
+    """Packet filtering of a system of your own."""
+
+    def _probe(self, capability: Capability) -> str | None:
+        """Say why a capability is not to be had; None: it is."""
+        return "this backend does not have it yet"
+
+{methods}
+
+def _refused(capability: Capability | str) -> Unsupported:
+    return Unsupported("this backend cannot do it yet", capability=capability)
+'''
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What an interface's package is made from."""
+
+    what: str
+    module: str
+    #: The class of the package, and the method in which it says what it can do.
+    name: str
+    probe: str
+    #: The capability that a method's refusal names, by the method's name; else ``rest``, or the method's name.
+    capabilities: Mapping[str, str]
+    rest: str = ""
+
+
+_KINDS = {
+    "netdev": _Kind(
+        "A network device driver",
+        _NETDEV,
+        "Driver",
+        "probe",
+        {
+            **dict.fromkeys(("create_bridge", "delete_bridge", "ensure_bridge"), "Capability.BRIDGE"),
+            **dict.fromkeys(("add_bridge_port", "remove_bridge_port", "bridge_ports"), "Capability.BRIDGE"),
+            "ensure_vlan": "Capability.VLAN",
+            "create_tap_dev": "Capability.TAP",
+            "create_veth_pair": "Capability.VETH",
+        },
+    ),
+    "firewall": _Kind(
+        "A firewall backend",
+        _FIREWALL,
+        "Manager",
+        "_probe",
+        {"counters": "Capability.COUNTERS", "forget_connections": "Capability.FORGET_CONNECTIONS"},
+        rest="Capability.FILTER",
+    ),
 }
 
 
-def new_driver(path: Path) -> list[Path]:
-    """Write a package for a new driver into a folder that is not there yet, and return the files written.
+def new_driver(path: Path, area: str = "netdev") -> list[Path]:
+    """Write a package for a new driver of an area's interface into a folder, and return the files written.
 
     Raises:
         ValueError: the folder is there and is not empty, its name gives no package name, or it cannot be written.
@@ -115,12 +170,24 @@ def new_driver(path: Path) -> list[Path]:
         raise ValueError(f"{path.name!r} gives no name for a package: it has to begin with a letter")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise ValueError(f"{path} is there already: name a folder that is not")
-    words = {"package": package, "distribution": package.replace("_", "-"), "version": __version__}
+    kind, one = _KINDS[area], interfaces.ALL[area]
+    words = {
+        "package": package,
+        "distribution": package.replace("_", "-"),
+        "version": __version__,
+        "what": kind.what,
+        "name": kind.name,
+        "probe": kind.probe,
+        "base": f"{one.base.__module__}.{one.base.__qualname__}",
+        "group": one.group,
+        "area": area,
+        "option": one.option,
+    }
     texts = {
         "pyproject.toml": _PYPROJECT.format(**words),
         "README.md": _README.format(**words),
         ".github/workflows/conformance.yml": _WORKFLOW.format(**words),
-        f"{package}/__init__.py": _MODULE.format(methods=_methods()),
+        f"{package}/__init__.py": kind.module.format(methods=_methods(kind, one.base)),
     }
     try:
         for name, text in texts.items():
@@ -131,21 +198,26 @@ def new_driver(path: Path) -> list[Path]:
     return [path / name for name in texts]
 
 
-def _methods() -> str:
-    """Return the abstract methods with their signatures as they are written, each refusing."""
-    source = inspect.getsource(driver).splitlines()
+def _methods(kind: _Kind, base: type) -> str:
+    """Return the abstract methods of an interface with their signatures as they are written, each refusing."""
+    module = inspect.getmodule(base)
+    assert module is not None
+    source = inspect.getsource(module).splitlines()
     (interface,) = (
         node
         for node in ast.parse("\n".join(source)).body
-        if isinstance(node, ast.ClassDef) and node.name == "NetDevDriver"
+        if isinstance(node, ast.ClassDef) and node.name == base.__name__
     )
+    abstract = frozenset(getattr(base, "__abstractmethods__", ())) - {kind.probe}
     written = []
     for node in interface.body:
-        if not isinstance(node, ast.FunctionDef) or node.name not in NetDevDriver.__abstractmethods__ - {"probe"}:
+        if not isinstance(node, ast.FunctionDef) or node.name not in abstract:
             continue
+        # What is called by the interface's own methods needs no name of an operation.
+        decorator = [] if node.name.startswith("_") else ["    @operation"]
         head = source[node.lineno - 1 : node.body[0].lineno - 1]
         summary = (ast.get_docstring(node) or "").splitlines()[0]
-        capability = _CAPABILITY.get(node.name, f'"{node.name}"')
+        capability = kind.capabilities.get(node.name) or kind.rest or f'"{node.name}"'
         body = [f'"""{summary}"""', f"raise _refused({capability})"]
-        written.append("\n".join(["    @operation", *head, textwrap.indent("\n".join(body), " " * 8), ""]))
+        written.append("\n".join([*decorator, *head, textwrap.indent("\n".join(body), " " * 8), ""]))
     return "\n".join(written)

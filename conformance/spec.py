@@ -8,18 +8,19 @@ A spec is one normative sentence with an id that never changes, and the function
 
 from __future__ import annotations
 
+import enum
 import functools
 import hashlib
 import importlib
 import json
 import pkgutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from conformance import interfaces
 from conformance.errors import SuiteError
-from refnet.netdev.driver import Capability
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -33,7 +34,8 @@ _MANIFEST = Path(__file__).with_name("manifest.json")
 class Spec:
     """One spec. ``capabilities`` are the driver's that it uses, ``needs`` the environment's (:mod:`.features`).
 
-    ``systems`` are those that have what it is about, by their names in reports; empty: all.
+    ``area`` is that of the interface which it judges (:mod:`.interfaces`), ``topic`` the module in it. ``systems``
+    are those that have what it is about, by their names in reports; empty: all.
     """
 
     id: str
@@ -51,14 +53,14 @@ def spec(
     sentence: str,
     *,
     level: str = "core",
-    capability: Capability | Sequence[Capability] = (),
+    capability: enum.Enum | Sequence[enum.Enum] = (),
     needs: Sequence[str] = (),
     systems: Sequence[str] = (),
 ) -> Callable[[Function], Function]:
     """Make a test function the proof of a spec."""
     if level not in LEVELS:
         raise SuiteError(f"{spec_id}: level {level!r} is none of {LEVELS}")
-    wanted = (capability,) if isinstance(capability, Capability) else tuple(capability)
+    wanted = (capability,) if isinstance(capability, enum.Enum) else tuple(capability)
 
     def mark(function: Function) -> Function:
         *_, area, module = function.__module__.split(".")
@@ -126,15 +128,35 @@ def manifest_hash(specs: Sequence[Spec]) -> str:
     return hashlib.sha256(manifest_text(specs).encode()).hexdigest()
 
 
-def select(specs: Sequence[Spec], *, only: Sequence[str] = (), level: str = "full") -> tuple[Spec, ...]:
-    """Return the specs of a run: those named in ``only``, or all up to a level.
+def areas_of(specs: Iterable[Spec]) -> tuple[str, ...]:
+    """Return the areas that specs are of, in the order that reports have them."""
+    return interfaces.ordered(one.area for one in specs)
+
+
+def by_area(specs: Sequence[Spec]) -> dict[str, list[str]]:
+    """Return the ids of specs by area."""
+    return {area: [one.id for one in specs if one.area == area] for area in areas_of(specs)}
+
+
+def select(
+    specs: Sequence[Spec], *, only: Sequence[str] = (), level: str = "full", areas: Sequence[str] = ()
+) -> tuple[Spec, ...]:
+    """Return the specs of a run: those named in ``only``, or all up to a level; with ``areas``, of these areas only.
 
     Raises:
-        ValueError: ``only`` names a spec that does not exist.
+        ValueError: ``only`` names a spec that does not exist or is of another area; there is no such area.
     """
+    areas = interfaces.ordered(areas)
     known = {one.id for one in specs}
     unknown = sorted(set(only) - known)
     if unknown:
         raise ValueError(f"no such spec: {', '.join(unknown)} ('refnet-conformance specs' lists them)")
     levels = LEVELS[: LEVELS.index(level) + 1]
-    return tuple(one for one in specs if one.id in only or (not only and one.level in levels))
+    named = [one for one in specs if one.id in only or (not only and one.level in levels)]
+    other = [one.id for one in named if only and areas and one.area not in areas]
+    if other:
+        raise ValueError(f"{', '.join(other)}: of another area than {' and '.join(areas)}")
+    selected = tuple(one for one in named if not areas or one.area in areas)
+    if areas and not selected:
+        raise ValueError(f"there is no spec of {' or '.join(areas)} up to level {level}")
+    return selected

@@ -59,13 +59,22 @@ class LevelVerdict:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The verdict on a run: one word, each level's, and how many specs ended how."""
+    """The verdict on a run: one word, each level's, and how many specs ended how.
+
+    ``areas`` are those that it is about, if it is not about all that the suite has specs of.
+    """
 
     word: str
     levels: tuple[LevelVerdict, ...]
     counts: Mapping[str, int]
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
+    areas: tuple[str, ...] = ()
+
+    @property
+    def about(self) -> str:
+        """What to add to the word where it is about some interfaces only."""
+        return about(self.areas)
 
     @property
     def exit_status(self) -> ExitStatus:
@@ -76,8 +85,17 @@ class Verdict:
         }.get(self.word, ExitStatus.SUITE_FAILED)
 
 
-def judge(specs: Sequence[Spec], selected: Sequence[str], statuses: Mapping[str, Status]) -> Verdict:
+def about(areas: Sequence[str]) -> str:
+    """Return what to add to the word of a verdict that is about these areas only; empty: it is about all."""
+    return f" as to {' and '.join(areas)}" if areas else ""
+
+
+def judge(
+    specs: Sequence[Spec], selected: Sequence[str], statuses: Mapping[str, Status], areas: Sequence[str] = ()
+) -> Verdict:
     """Judge a run in which ``selected`` of the manifest's ``specs`` were to be run.
+
+    With ``areas``, levels have the specs of these only, and the verdict is about no others.
 
     A spec that was selected and has no status, or one that has a status and was not selected, is an error of the suite:
     nobody knows what happened to it. So is a run in which nothing was selected.
@@ -90,7 +108,7 @@ def judge(specs: Sequence[Spec], selected: Sequence[str], statuses: Mapping[str,
     for level in LEVELS:
         # A level includes those before it: "full" without "core" would mean nothing.
         included = LEVELS[: LEVELS.index(level) + 1]
-        members = [one.id for one in specs if one.level in included]
+        members = [one.id for one in specs if one.level in included and (not areas or one.area in areas)]
         levels.append(_judge_level(level, members, statuses))
     # Where nothing applies, nothing was judged.
     is_moot = all(status is Status.NOT_APPLICABLE for status in statuses.values())
@@ -104,6 +122,7 @@ def judge(specs: Sequence[Spec], selected: Sequence[str], statuses: Mapping[str,
         counts=dict(Counter(status.value for status in statuses.values())),
         missing=missing,
         unexpected=unexpected,
+        areas=() if set(areas) >= {one.area for one in specs} else tuple(areas),
     )
 
 

@@ -8,15 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from conformance import interfaces
 from conformance import report as reports
 from conformance import spec as specs
 from conformance.report import shape
 from conformance.spec import Spec
 from conformance.verdict import ExitStatus, Status, judge
-from refnet.netdev.driver import Capability
-
-#: What is relied on here besides what the pages rely on: what each run says of each capability.
-_CAPABILITIES: shape.Shape = {str(capability): dict for capability in Capability}
 
 
 def verify(path: Path) -> ExitStatus:
@@ -40,7 +37,7 @@ def _verified(report: dict[str, Any]) -> ExitStatus:
     _see_that_it_is_whole(report)
     objections = list(_objections(report))
     statuses = {entry["id"]: Status(entry["status"]) for entry in report["specs"] if entry["id"] in report["heard_of"]}
-    verdict = judge(specs.manifest(), report["selected"], statuses)
+    verdict = judge(specs.manifest(), report["selected"], statuses, report["areas"])
     computed = reports.plain_verdict(verdict, report["trouble"])
     if computed != report["verdict"]:
         objections.append(f"the report says {report['verdict']['word']!r}, its specs say {computed['word']!r}")
@@ -48,7 +45,8 @@ def _verified(report: dict[str, Any]) -> ExitStatus:
         print(f"objection: {objection}")
     for level in verdict.levels:
         print(f"{level.level:<8} {level.word}: {level.passed} of {level.total} passed")
-    print(f"verdict  {computed['word']}{' (with objections: not to be relied on)' if objections else ''}")
+    about = verdict.about
+    print(f"verdict  {computed['word']}{about}{' (with objections: not to be relied on)' if objections else ''}")
     if objections or report["trouble"]:
         return ExitStatus.SUITE_FAILED
     return verdict.exit_status
@@ -80,11 +78,16 @@ def _see_that_it_is_whole(report: dict[str, Any]) -> None:
     # What the verdict says is compared with what it should be; a wrong one is a finding, not another kind of file.
     plain = reports.plain_verdict(judge((), (), {}), ())
     shape.check({**report, "verdict": plain})
+    shape.see_areas(report)
+    areas = interfaces.ordered(report["drivers"])
+    interfaces.ordered(report["areas"])
+    # What is relied on here besides what the pages rely on: what each run says of each capability.
+    needed = {name: {"area": (area,)} for area in areas for name in interfaces.ALL[area].names()}
     if not report["runs"]:
         raise ValueError("runs should be a list of at least one run")
     for number, run in enumerate(report["runs"]):
         place = f"runs[{number}].capabilities"
-        shape.check(run.get("capabilities"), _CAPABILITIES, place)
+        shape.check(run.get("capabilities"), needed, place)
         for name, words in run["capabilities"].items():
             for key in ("driver", "environment"):
                 if not isinstance(words[key], str | None):
@@ -102,6 +105,8 @@ def _objections(report: dict[str, Any]) -> Iterator[str]:
         level: [one.id for one in manifest if one.level == level] for level in specs.LEVELS
     }:
         yield "its levels have other specs than this suite's"
+    elif report["manifest"]["areas"] != specs.by_area(manifest):
+        yield "its areas have other specs than this suite's"
     for key in ("environment", "capabilities"):
         if report.get(key) != report["runs"][0][key]:
             yield f"its first run says otherwise of {key}"
@@ -110,6 +115,9 @@ def _objections(report: dict[str, Any]) -> Iterator[str]:
         yield "it lists a spec twice"
     if sorted(report["selected"]) != sorted(listed):
         yield "the specs that were selected are not those that it lists"
+    for entry in report["specs"]:
+        if report["areas"] and entry["area"] not in report["areas"]:
+            yield f"{entry['id']} is of the area {entry['area']!r}, which the verdict is not about"
     unlisted = sorted(set(report["heard_of"]) - set(listed))
     if unlisted:
         yield f"it has heard of specs that it does not list: {', '.join(map(repr, unlisted))}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,6 +20,14 @@ from conformance.verdict import Status, judge
 FIXTURE = Path(__file__).parent / "data" / "report-failures.json"
 #: Elements that have no end tag.
 VOID = {"meta", "input", "br", "hr", "img", "link", "wbr"}
+#: What the documents are about, if nothing else is said.
+MANIFEST = [one for one in specs.manifest() if one.area == "netdev"]
+#: Of another interface, whatever the suite says of it.
+FIREWALL = [
+    Spec("XF-01", "What a rule drops does not arrive.", "core", "firewall", "dropped", ("filter",)),
+    Spec("XF-02", "What a rule accepts arrives.", "core", "firewall", "accepted", ("filter",)),
+    Spec("XF-03", "An address is translated.", "full", "firewall", "translated", ("nat",)),
+]
 SCRIPT = "<script>alert(1)</script>"
 
 _LINKS = """$ ip -d link show
@@ -97,24 +105,34 @@ def rejudged(document: dict[str, Any], *statuses: str, trouble: tuple[str, ...] 
     changed["manifest"]["levels"] = {
         level: [entry["id"] for entry in changed["specs"] if entry["level"] == level] for level in LEVELS
     }
+    changed["manifest"]["areas"] = by_area(changed["specs"])
     changed["trouble"] = list(trouble)
     changed["verdict"] = verdict_of(changed)
     return changed
 
 
+def by_area(entries: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Return the ids of specs by area."""
+    found: dict[str, list[str]] = {}
+    for entry in entries:
+        found.setdefault(entry["area"], []).append(entry["id"])
+    return found
+
+
 def verdict_of(document: dict[str, Any]) -> dict[str, Any]:
     """Return what the suite's own judge says of a document."""
     levels = {spec_id: level for level, members in document["manifest"]["levels"].items() for spec_id in members}
-    members = [Spec(spec_id, "", level, "", "") for spec_id, level in levels.items()]
+    areas = {spec_id: area for area, members in document["manifest"]["areas"].items() for spec_id in members}
+    members = [Spec(spec_id, "", level, areas[spec_id], "") for spec_id, level in levels.items()]
     statuses = {entry["id"]: Status(entry["status"]) for entry in document["specs"]}
     heard = {spec_id: status for spec_id, status in statuses.items() if spec_id in document["heard_of"]}
-    return reports.plain_verdict(judge(members, document["selected"], heard), document["trouble"])
+    return reports.plain_verdict(judge(members, document["selected"], heard, document["areas"]), document["trouble"])
 
 
 def everywhere(value: Any, words: str) -> Any:
     """Append words to every text in a document that somebody else can have written."""
     if isinstance(value, dict):
-        kept = ("id", "level", "status", "started", "word", "selected", "heard_of", "levels")
+        kept = ("id", "level", "area", "areas", "status", "started", "word", "selected", "heard_of", "levels")
         return {key: part if key in kept else everywhere(part, words) for key, part in value.items()}
     if isinstance(value, list):
         return [everywhere(part, words) for part in value]
@@ -130,21 +148,32 @@ def of_manifest(
     details: Mapping[str, str] | None = None,
     workers: int = 2,
     directory: Path | None = None,
+    areas: Sequence[str] = ("netdev",),
+    judged: Sequence[str] = (),
+    firewall: str = "acme_net.firewall:AcmeFirewall",
 ) -> dict[str, Any]:
     """Return the report of a run of all specs: passed but for those in ``statuses``, by id or by capability.
+
+    The suite that made it has specs of these areas; of ``judged`` only, the run was about them.
 
     With a directory, those that went wrong have their evidence there.
     """
     document = fixture()
-    document["driver"]["class"] = driver
-    document["driver"]["known_deviations"] = {}
+    classes = {"netdev": driver, "firewall": firewall}
+    known = {**document["drivers"]["netdev"], "known_deviations": {}}
+    document["drivers"] = {area: {**known, "class": classes[area]} for area in judged or areas}
+    if "firewall" in document["drivers"]:
+        said = {name: {"area": "firewall", "driver": None, "environment": None} for name in ("filter", "nat")}
+        document["capabilities"] = {**document["capabilities"], **said}
+    document["areas"] = list(judged)
     document["command"] = ["refnet-conformance", "run", "--env", environment, "--netdev", driver]
     document["environment"].update(name=environment, kernel=kernel, details=dict(details or {}))
-    manifest = specs.manifest()
+    manifest = [one for one in (*MANIFEST, *FIREWALL) if one.area in areas]
+    chosen = [one for one in manifest if one.area in document["drivers"]]
     random_times = random.Random(7)
     free = [0.4] * workers
     entries = []
-    for one in manifest:
+    for one in chosen:
         reached = [statuses[name] for name in (one.id, *one.capabilities) if name in statuses]
         status = reached[0] if reached else "passed"
         seconds = 5.2 if status == "failed" else round(0.08 + random_times.random() ** 3, 4)
@@ -161,17 +190,19 @@ def of_manifest(
             "calls": ["create_bridge('br0')", "add_bridge_port('br0', 'p-a')"] if status == "failed" else [],
             "evidence": [],
             "run": 0,
-            "repeat": f"refnet-conformance run --env {environment} --only {one.id} --netdev {driver} --seed 7 --keep",
+            "repeat": f"refnet-conformance run --env {environment} --only {one.id} "
+            f"--{one.area} {classes[one.area]} --seed 7 --keep",
         }
         free[worker] += seconds + 0.01
         if directory and status in ("failed", "error", "known-deviation"):
             entry["evidence"] = write_evidence(directory, one.id)
         entries.append(entry)
     document["specs"] = entries
-    document["selected"] = document["heard_of"] = [one.id for one in manifest]
+    document["selected"] = document["heard_of"] = [one.id for one in chosen]
     document["manifest"] = {
         "hash": specs.manifest_hash(manifest),
         "levels": {level: [one.id for one in manifest if one.level == level] for level in LEVELS},
+        "areas": specs.by_area(manifest),
     }
     document["seconds"] = round(max(free) + 1, 2)
     run = {key: document[key] for key in ("environment", "capabilities", "started")}

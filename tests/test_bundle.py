@@ -38,7 +38,7 @@ def outsiders(tmp_path_factory):
     """Bring an editable checkout along: the second driver of these tests."""
     import refnet_iproute2.driver  # noqa: F401
 
-    one = bundle.collect("refnet_iproute2.driver", [])
+    one = bundle.collect(["refnet_iproute2.driver"], [])
     return one, unpacked(one, tmp_path_factory.mktemp("bundle"))
 
 
@@ -73,7 +73,7 @@ def test_what_is_compiled_is_named(tmp_path, monkeypatch):
     (package / f"fast{EXTENSION_SUFFIXES[0]}").write_bytes(b"\x7fELF")
     monkeypatch.syspath_prepend(tmp_path)
     __import__("half_compiled")
-    one = bundle.collect("half_compiled", [])
+    one = bundle.collect(["half_compiled"], [])
     assert one.left_behind == (f"half_compiled/fast{EXTENSION_SUFFIXES[0]}",)
     assert "half_compiled/__init__.py" in one.files
 
@@ -83,7 +83,7 @@ def test_what_the_driver_imported_is_brought_along_installed_or_not(tmp_path, mo
     (tmp_path / "lone_helper.py").write_text("")
     monkeypatch.syspath_prepend(tmp_path)
     __import__("lone_driver")
-    one = bundle.collect("lone_driver", ["lone_helper", "json", "not_there"])
+    one = bundle.collect(["lone_driver"], ["lone_helper", "json", "not_there"])
     assert {"lone_driver.py", "lone_helper.py"} <= set(one.files)
     assert not [place for place in one.files if place.startswith("json")]
 

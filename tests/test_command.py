@@ -62,6 +62,15 @@ def good_report(tmp_path_factory):
         (["run", "--only", "BR-01", "--report", "/dev/null"], "a report cannot be written"),
         (["run", "--only", ","], "names no spec"),
         (["run", "--netdev", ""], "--netdev is empty"),
+        (["run", "--firewall", ""], "--firewall is empty"),
+        (["run", "--area", "firewall", "--firewall", "no-such"], "no driver 'no-such' in refnet.firewall: known are"),
+        (["run", "--area", "firewall", "--firewall", "json:JSONDecoder"], "is not a subclass of FirewallManager"),
+        (["run", "--area", "dns"], "no such area: 'dns'; expected one of netdev, firewall"),
+        (["run", "--area", ","], "--area ',' names no area"),
+        (["run", "--area", "firewall", "--only", "BR-01"], "BR-01: of another area than firewall"),
+        (["mutants", "--area", "firewall", "--only", "address-added-always"], "of another area than firewall"),
+        (["run", "--resume", "/tmp", "--area", "netdev"], "cannot be combined"),
+        (["new-driver", "/no/such", "--interface", "dns"], "invalid choice"),
         (["frobnicate"], "invalid choice"),
         ([], "required"),
     ],
@@ -83,6 +92,19 @@ def test_specs_are_listed_for_people_and_for_machines():
     listed = json.loads(command("specs", "--json").stdout)
     lines = command("specs").stdout.splitlines()
     assert [line.split()[0] for line in lines] == [entry["id"] for entry in listed]
+
+
+def test_specs_are_listed_by_area():
+    listed = json.loads(command("specs", "--json", "--area", "netdev").stdout)
+    assert {entry["area"] for entry in listed} == {"netdev"}
+    both = json.loads(command("specs", "--json", "--area", "netdev,firewall").stdout)
+    assert both == json.loads(command("specs", "--json", "--area", "firewall", "--area", "netdev").stdout)
+    assert {entry["area"] for entry in both} == {"netdev", "firewall"}
+
+
+def test_mutants_are_listed_by_area():
+    listed = json.loads(command("mutants", "--list", "--json", "--area", "firewall").stdout)
+    assert {entry["area"] for entry in listed} == {"firewall"}
 
 
 def test_a_reader_that_goes_away_is_no_traceback():
@@ -250,6 +272,20 @@ def test_the_specs_run_under_plain_pytest_from_anywhere(tmp_path):
     assert "2 passed" in done.stdout
 
 
+def test_under_plain_pytest_the_verdict_can_be_about_one_interface(tmp_path):
+    def run(area):
+        words = ("--conformance-area", area, "--conformance-only", "BR-01", "--conformance-report", str(tmp_path))
+        command = [sys.executable, "-m", "pytest", "-q", "--pyargs", "conformance.specs", "-p", "no:cacheprovider"]
+        return subprocess.run([*command, *words], cwd=tmp_path, capture_output=True, text=True)
+
+    done = run("netdev")
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert list(report["drivers"]) == report["verdict"]["areas"] == ["netdev"]
+    assert "no such area: 'dns'" in run("dns").stderr
+    assert "BR-01: of another area than firewall" in run("firewall").stderr
+
+
 def test_the_plugin_does_nothing_in_other_peoples_runs(tmp_path):
     (tmp_path / "test_theirs.py").write_text("def test_theirs(): pass\n")
     done = subprocess.run(
@@ -270,6 +306,38 @@ def test_a_new_driver_starts_red_and_refuses_honestly(tmp_path):
     assert "2 unsupported" in done.stdout
 
 
+def test_a_new_firewall_starts_red_and_the_verdict_is_about_firewalls(tmp_path):
+    done = command("new-driver", str(tmp_path / "my-wall"), "--interface", "firewall")
+    assert done.returncode == 0
+    assert 'entry-points."refnet.firewall"' in (tmp_path / "my-wall/pyproject.toml").read_text()
+    env = {"PYTHONPATH": str(tmp_path / "my-wall")}
+    which = ("--area", "firewall", "--firewall", "my_wall:Manager", "--only", "FW-01,FW-02")
+    done = command("run", *which, "-n", "0", "--report", str(tmp_path / "report"), env=env)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "FW-01 failed" in done.stdout
+    assert "verdict  not conformant as to firewall" in done.stdout
+    assert "refnet-conformance run --only FW-01 --firewall my_wall:Manager --seed 0 --keep" in done.stdout
+    report = json.loads((tmp_path / "report/report.json").read_text())
+    assert list(report["drivers"]) == report["verdict"]["areas"] == ["firewall"]
+    assert {words["area"] for words in report["capabilities"].values()} == {"firewall"}
+    done = command("verify", str(tmp_path / "report/report.json"))
+    assert done.returncode == 1
+    assert "verdict  not conformant as to firewall\n" in done.stdout
+    # Where the code is the same it can be gone on with, and what failed can be run again, as it was.
+    assert command("run", "--resume", str(tmp_path / "report"), env=env).returncode == 1
+    done = command("run", "--only-failed", str(tmp_path / "report"), "-n", "0", env=env)
+    assert "my_wall:Manager" in done.stdout
+    assert command("run", "--only-failed", str(tmp_path / "report"), "--area", "netdev", env=env).returncode == 2
+
+
+def test_a_class_that_no_selected_spec_needs_is_not_looked_for():
+    env = {"REFNET_FIREWALL": "nowhere:Manager"}
+    assert command("run", "--only", "NM-01", "-n", "0", env=env).returncode == 0
+    done = command("run", "--only", "NM-01,FW-01", "-n", "0", env=env)
+    assert done.returncode == 2
+    assert "nowhere cannot be imported" in done.stderr
+
+
 @pytest.mark.parametrize("name", ["there", "123", "file"])
 def test_a_new_driver_needs_a_folder_that_is_not_there_and_a_name(tmp_path, name):
     (tmp_path / "there").mkdir()
@@ -282,7 +350,8 @@ def test_a_new_driver_needs_a_folder_that_is_not_there_and_a_name(tmp_path, name
 
 def test_an_outsiders_driver_passes_what_it_declares(tmp_path):
     """The driver of ``tests/outsider``, installed as a package and named by its entry point."""
-    done = command("run", "--netdev", "iproute2", "-n", "2", "--report", str(tmp_path), timeout=900)
+    which = ("--area", "netdev", "--netdev", "iproute2")
+    done = command("run", *which, "-n", "2", "--report", str(tmp_path), timeout=900)
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr
     report = json.loads((tmp_path / "report.json").read_text())
     declared = {name for name, words in report["capabilities"].items() if words["driver"] is None}

@@ -6,7 +6,7 @@ import struct
 import pytest
 from replay import entries
 
-from conformance import faults
+from conformance import asking, system
 from conformance.oracles import freebsd as oracle
 from conformance.oracles.base import is_link_local, kind_of
 from conformance.topology.freebsd import bpf, jails
@@ -129,4 +129,4 @@ def test_jails_of_one_process_have_different_names_that_say_whose_they_are():
     ],
 )
 def test_what_only_asks_is_told_from_what_writes(argv, asks):
-    assert faults.only_asks(argv) is asks
+    assert asking.only_asks(argv, on=system.FREEBSD) is asks

@@ -64,7 +64,7 @@ FACTS = {
     "clock": 1.0,
     "suite": {"version": "1", "digest": "s"},
     "refnet": {"version": "1", "digest": "r"},
-    "driver": {"class": "a:B", "version": "1", "digest": "d", "known_deviations": {}},
+    "drivers": {"netdev": {"class": "a:B", "version": "1", "digest": "d", "known_deviations": {}, "bases": []}},
     "capabilities": {},
     "environment": {
         **dict.fromkeys(("name", "system", "kernel", "machine", "distribution", "python", "user"), "x"),
@@ -86,7 +86,7 @@ def says(*events, then=""):
 
 def launch(script, *, patience=60, selected=("BR-01",)):
     judge = Judge(Plan(selected))
-    launcher.launch([scripted(script)], judge.plan, launcher.Settings(LINUX, patience=patience), judge)
+    launcher.launch([scripted(script)], judge.plan, launcher.Settings({"netdev": LINUX}, patience=patience), judge)
     return judge
 
 
@@ -123,7 +123,11 @@ def test_a_refusal_is_passed_on():
         (says(FACTS, {**PASSED, "message": 5}, PASSED, {"event": "end", "status": 0}), "no event of this suite"),
         (says(FACTS, PASSED, {"event": "end", "status": 0}, then="printf '%0200000d\\n' 0 | tr 0 '['"), "no event"),
         (says(FACTS, PASSED, {"event": "end", "status": float("inf")}), "no event"),
-        (says({**FACTS, "driver": "x"}, FACTS, PASSED, {"event": "end", "status": 0}), "no event of this suite"),
+        (says({**FACTS, "drivers": "x"}, FACTS, PASSED, {"event": "end", "status": 0}), "no event of this suite"),
+        (
+            says({**FACTS, "drivers": {}}, FACTS, PASSED, {"event": "end", "status": 0}),
+            "nothing of what is judged: netdev",
+        ),
         (says(FACTS, {"event": "outcome", "id": "BR-01"}, {"event": "end", "status": 0}), "no event of this suite"),
         (says(FACTS, PASSED, {"event": "end"}), "no event"),
     ],
@@ -145,10 +149,10 @@ def test_what_a_terminal_would_obey_is_not_passed_on():
 
 def test_other_code_than_was_asked_for_is_no_verdict():
     judge = Judge(Plan(("BR-01",)))
-    settings = launcher.Settings(LINUX, digests={"suite": "s", "driver": "another"})
+    settings = launcher.Settings({"netdev": LINUX}, digests={"suite": "s", "netdev": "another"})
     launcher.launch([scripted(says(FACTS, PASSED, {"event": "end", "status": 0}))], judge.plan, settings, judge)
     assert judge.finish() == 4
-    assert "the driver that runs there is not the one that was asked for" in judge.trouble[0]
+    assert "the device driver that runs there is not the one that was asked for" in judge.trouble[0]
 
 
 def test_a_run_that_kept_nothing_back_is_not_conformant_for_that():
@@ -186,7 +190,7 @@ def test_shares_are_whole_and_apart(count):
 
 def test_specs_are_spread_over_several_environments(tmp_path):
     judge = Judge(Plan(("BR-01", "BR-04", "NM-01")))
-    settings = launcher.Settings(LINUX, workers=0)
+    settings = launcher.Settings({"netdev": LINUX}, workers=0)
     launcher.launch([Local(Options()), Local(Options())], judge.plan, settings, judge)
     assert judge.finish() == 0
     document = judge.document()
@@ -253,7 +257,7 @@ def test_a_run_whose_code_has_changed_does_not_go_on(tmp_path, monkeypatch):
     driver.write_text(driver.read_text() + "# a change\n")
     status, _, err = run("--resume", report)
     assert status == 2
-    assert "the code of the driver has changed since the run was begun: run anew" in err
+    assert "the code of the device driver has changed since the run was begun: run anew" in err
 
 
 @pytest.mark.parametrize(

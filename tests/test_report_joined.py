@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from report_documents import SCRIPT, Page, everywhere, of_manifest, verdict_of
+from report_documents import MANIFEST, SCRIPT, Page, everywhere, of_manifest, verdict_of
 
-from conformance import spec as specs
 from conformance.report import joined, markdown
 
-TOTAL = len(specs.manifest())
-VLANS = [one.id for one in specs.manifest() if "vlan" in one.capabilities]
+TOTAL = len(MANIFEST)
+VLANS = [one.id for one in MANIFEST if "vlan" in one.capabilities]
 ATTACK = f"`|<b>*_[x](y) &amp; # ~ ${{}} @somebody \\ {SCRIPT}"
 
 
@@ -50,7 +49,7 @@ def test_a_spec_is_proven_for_a_driver_where_it_passed_once_and_failed_nowhere(
 ) -> None:
     found = joined.load(runs, tmp_path)
     one, other = found.totals
-    assert (one.driver[0], one.keys) == ("acme_net.driver:AcmeNetDevDriver", ["A", "B", "C"])
+    assert (one.driver[:2], one.keys) == (("netdev", "acme_net.driver:AcmeNetDevDriver"), ["A", "B", "C"])
     assert one.standings["failed"] == ["BR-04"]
     assert one.proven == TOTAL - 1
     assert one.standings["open"] == []
@@ -100,7 +99,7 @@ def test_the_total_is_honest(tmp_path: Path, statuses: list[dict[str, str]], hea
 
 
 def test_a_level_can_be_proven_by_several_runs_together(tmp_path: Path) -> None:
-    full = {one.id: "unsupported" for one in specs.manifest() if one.level == "full"}
+    full = {one.id: "unsupported" for one in MANIFEST if one.level == "full"}
     report(tmp_path / "a", {**full, "vlan": "unsupported"})
     report(tmp_path / "b", {**full, "BR-04": "unsupported"}, environment="docker")
     found = joined.load([tmp_path / "a", tmp_path / "b"], tmp_path)
@@ -110,11 +109,53 @@ def test_a_level_can_be_proven_by_several_runs_together(tmp_path: Path) -> None:
 
 def test_with_other_code_it_is_another_driver(tmp_path: Path) -> None:
     document = report(tmp_path / "a", {"vlan": "unsupported"})
-    document["driver"]["digest"] = "0" * 64
-    write(tmp_path / "b", {**of_manifest({}), "driver": document["driver"]})
+    document["drivers"]["netdev"]["digest"] = "0" * 64
+    write(tmp_path / "b", {**of_manifest({}), "drivers": document["drivers"]})
     found = joined.load([tmp_path / "a", tmp_path / "b"], tmp_path)
     assert [total.keys for total in found.totals] == [["A"], ["B"]]
     assert len(found.totals[0].standings["open"]) == len(VLANS)
+
+
+BOTH = ("netdev", "firewall")
+
+
+def test_drivers_of_two_interfaces_have_totals_of_their_own(tmp_path: Path) -> None:
+    report(tmp_path / "a", {"vlan": "unsupported"}, areas=BOTH)
+    report(tmp_path / "b", areas=BOTH, judged=["firewall"], firewall="acme_net.other:Another")
+    found = joined.load([tmp_path / "a", tmp_path / "b"], tmp_path)
+    proven = {total.driver[1].partition(":")[2]: (total.keys, total.proven, total.total) for total in found.totals}
+    assert proven == {
+        "AcmeNetDevDriver": (["A"], TOTAL - len(VLANS), TOTAL),
+        "AcmeFirewall": (["A"], 3, 3),
+        "Another": (["B"], 3, 3),
+    }
+    assert found.headline == f"Conformant as far as it was run: {TOTAL - len(VLANS) + 3} of {TOTAL + 3} specs proven"
+    assert [column.report["verdict"]["areas"] for column in found.columns] == [[], ["firewall"]]
+    text = markdown.render(found)
+    assert f"acme\\_net.driver:AcmeNetDevDriver 2.3.1 (column A): {TOTAL - len(VLANS)} of {TOTAL} specs" in text
+    assert "Conformant as to firewall" in text
+    assert "warnings" not in text
+
+
+def test_runs_about_one_interface_say_nothing_of_the_other(tmp_path: Path) -> None:
+    report(tmp_path / "a", areas=BOTH, judged=["firewall"])
+    report(tmp_path / "b", {"nat": "unsupported"}, areas=BOTH, judged=["firewall"])
+    files = joined.join([tmp_path / "a", tmp_path / "b"], tmp_path)
+    assert page_of(files).text("h1")[1:] == "Conformant as to firewall: every spec is proven"
+    assert "refnet conformance: firewall: core + full" in files[2].read_text()
+    assert "BR-01" not in files[1].read_text()
+    report(tmp_path / "c", areas=BOTH, judged=["netdev"])
+    assert joined.load([tmp_path / name for name in "abc"], tmp_path).headline == "Conformant: every spec is proven"
+
+
+def test_an_interface_that_no_run_has_judged_leaves_it_open(tmp_path: Path) -> None:
+    document = of_manifest({}, areas=BOTH, judged=["firewall"])
+    document["areas"] = []
+    document["verdict"] = verdict_of(document)
+    write(tmp_path, document)
+    found = joined.load([tmp_path], tmp_path)
+    assert found.headline == f"Conformant as far as it was run: 3 of {TOTAL + 3} specs proven"
+    assert found.tone == "open"
 
 
 def test_the_matrix_has_a_cell_for_each_spec_and_column(runs: list[Path], tmp_path: Path) -> None:
@@ -129,7 +170,7 @@ def test_the_matrix_has_a_cell_for_each_spec_and_column(runs: list[Path], tmp_pa
     (other,) = [one for one in found if one["aria-label"] == "VL-01 unsupported in D"]
     assert other["title"] == "unsupported in local"
     rows = {one["id"]: one for one in page.named("tr") if str(one.get("class", "")).startswith("spec")}
-    assert set(rows) == {one.id for one in specs.manifest()}
+    assert set(rows) == {one.id for one in MANIFEST}
     assert {spec_id for spec_id, row in rows.items() if row["data-differs"] == "1"} == {*VLANS, "BR-04", "BR-09"}
     assert {spec_id for spec_id, row in rows.items() if row["data-problem"] == "1"} == {"BR-04", "BR-09"}
     assert "unsupported in A, B, D; passed in C" in page.text("small")
@@ -195,7 +236,7 @@ def test_the_table_has_topics_by_columns(runs: list[Path], tmp_path: Path) -> No
     rows = table(text)
     assert {len(row) for row in rows} == {5}
     by_name = {row[0]: row[1:] for row in rows}
-    members = [one for one in specs.manifest() if one.topic == "bridge"]
+    members = [one for one in MANIFEST if one.topic == "bridge"]
     bridges, missing = len(members), sum(one.id in VLANS for one in members)
     assert missing == 0
     assert by_name["netdev: bridge"] == [
@@ -255,8 +296,8 @@ def test_nothing_in_a_report_has_power_over_page_or_table(tmp_path: Path) -> Non
         ("[" * 100_000, "is no JSON"),
         ("[]", "is no report of refnet-conformance"),
         ("{}", "is no report of refnet-conformance"),
-        ('{"format": 1}', "is a report of format 1, and this version joins format 3"),
-        ('{"format": 3}', "is no whole report: the report should be an object with 'suite'"),
+        ('{"format": 1}', "is a report of format 1, and this version joins format 4"),
+        ('{"format": 4}', "is no whole report: the report should be an object with 'suite'"),
         (b"\xff\xfe", "is no JSON"),
     ],
 )
@@ -278,8 +319,9 @@ def test_a_directory_without_a_report_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"driver": None}, "driver should be an object"),
-        ({"driver": {"class": "a:B", "version": 3}}, "driver.version should be a text"),
+        ({"drivers": None}, "drivers should be an object"),
+        ({"drivers": {"netdev": {"class": "a:B", "version": 3}}}, "drivers.netdev.version should be a text"),
+        ({"drivers": {}}, "drivers should be an object with 'netdev', for AD-01"),
         ({"specs": {}}, "specs should be a list"),
         ({"specs": [{"id": "BR-04"}]}, "specs[0] should be an object with 'sentence'"),
         ({"manifest": {"hash": "", "levels": {"core": []}}}, "manifest.levels should be an object with 'full'"),
@@ -310,7 +352,7 @@ def test_another_set_of_specs_is_a_warning_with_what_only_one_has(tmp_path: Path
     document = of_manifest({})
     document["specs"][0]["id"] = "XX-01"
     document["selected"] = document["heard_of"] = [entry["id"] for entry in document["specs"]]
-    document["manifest"]["levels"]["core"][0] = "XX-01"
+    document["manifest"]["levels"]["core"][0] = document["manifest"]["areas"]["netdev"][0] = "XX-01"
     document["manifest"]["hash"] = "0" * 64
     document["verdict"] = verdict_of(document)
     write(tmp_path / "b", document)

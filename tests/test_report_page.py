@@ -9,10 +9,9 @@ import re
 from typing import Any
 
 import pytest
-from report_documents import SCRIPT, Page, everywhere, fixture, of_manifest, rejudged, verdict_of
+from report_documents import MANIFEST, SCRIPT, Page, everywhere, fixture, of_manifest, rejudged, verdict_of
 
-from conformance import spec as specs
-from conformance.report import html, junit, pages, timeline
+from conformance.report import badge, html, junit, pages, timeline
 
 
 @pytest.fixture
@@ -166,16 +165,41 @@ def test_the_verdict_is_the_heading(document: dict[str, Any], statuses: tuple[st
     heading = page.text("h1")
     assert heading[1:] == title
     assert word in heading.lower()
-    assert page.texts["title"][0] == f"{title}: {document['driver']['class']}"
+    assert page.texts["title"][0] == f"{title}: {document['drivers']['netdev']['class']}"
 
 
 def test_a_level_that_was_reached_is_named(document: dict[str, Any]) -> None:
     changed = rejudged(document, "passed")
     changed["manifest"]["levels"]["full"].append("XX-01")
+    changed["manifest"]["areas"]["netdev"].append("XX-01")
     changed["verdict"] = verdict_of(changed)
     page = Page(html.render(changed))
     assert page.text("h1")[1:] == "Conformant at level core"
     assert "1 not selected" in page.text("p")
+
+
+def test_a_verdict_about_one_interface_says_so() -> None:
+    about = of_manifest({}, areas=("netdev", "firewall"), judged=["firewall"])
+    page = Page(html.render(about))
+    assert page.text("h1")[1:] == "Conformant as to firewall"
+    assert "3 of 3 passed" in page.text("p")
+    assert "refnet conformance: firewall: core + full" in badge.for_report(about)
+    about = of_manifest({"XF-01": "unsupported"}, areas=("netdev", "firewall"), judged=["firewall"])
+    assert pages.headline(about) == "Conformant as to firewall as far as it was run"
+
+
+def test_the_drivers_of_both_interfaces_are_named() -> None:
+    both = of_manifest({"BR-04": "failed"}, areas=("netdev", "firewall"))
+    page = Page(html.render(both))
+    for driver in ("acme_net.driver:AcmeNetDevDriver", "acme_net.firewall:AcmeFirewall"):
+        assert driver in page.texts["title"][0]
+        assert driver in page.text("header")
+        assert driver in page.text("dd")
+    assert {"netdev", "firewall", "bridge", "nat"} <= set(page.text("th").split())
+    assert (
+        'name="refnet conformance: acme_net.driver:AcmeNetDevDriver, acme_net.firewall:AcmeFirewall"'
+        in junit.render(both)
+    )
 
 
 def test_a_run_that_reached_no_level_is_not_green(document: dict[str, Any]) -> None:
@@ -297,7 +321,7 @@ def test_the_plot_is_there_for_those_who_cannot_see_it(document: dict[str, Any],
 
 def test_a_page_of_all_specs_stays_light() -> None:
     document = of_manifest({})
-    assert len(document["specs"]) == len(specs.manifest()) >= 191
+    assert len(document["specs"]) == len(MANIFEST) >= 191
     text = html.render(document)
     assert len(text.encode()) < 500_000
     assert len(cells(Page(text))) == len(document["specs"])

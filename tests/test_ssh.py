@@ -190,7 +190,7 @@ def test_a_driver_comes_from_a_wheel(server, tmp_path):
     assert status == 1, out + err
     report = json.loads(out)
     assert {entry["id"]: entry["status"] for entry in report["specs"]} == {"BR-01": "passed", "BR-12": "failed"}
-    assert report["driver"]["version"] == "1.2"
+    assert report["drivers"]["netdev"]["version"] == "1.2"
 
     # The driver that is judged has to be the wheel's.
     status, out, err = run(server, "--wheel", wheel, "--only", "BR-01", "-n", "0")

@@ -17,6 +17,18 @@ def verdict(*statuses: str, selected=None):
     return judge(SPECS, IDS if selected is None else selected, found)
 
 
+def test_levels_have_the_specs_of_the_areas_that_it_is_about():
+    both = [*SPECS, Spec("FF-01", "Four.", "core", "firewall", "f")]
+    passed = dict.fromkeys(IDS, Status.PASSED)
+    whole = judge(both, IDS, passed)
+    assert [(one.word, one.total) for one in whole.levels] == [("open", 3), ("open", 4)]
+    assert (whole.areas, whole.about) == ((), "")
+    part = judge(both, IDS, passed, ["netdev"])
+    assert [(one.word, one.total) for one in part.levels] == [("conformant", 2), ("conformant", 3)]
+    assert (part.areas, part.about) == (("netdev",), " as to netdev")
+    assert judge(both, IDS, passed, ["netdev", "firewall"]) == whole
+
+
 @pytest.mark.parametrize(
     ("statuses", "word", "exit_status", "core", "full"),
     [

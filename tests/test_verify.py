@@ -30,7 +30,9 @@ def entry(report, spec_id):
 def settle(report):
     """Let the verdict say what the specs come to, so that it is not the verdict that gives a forgery away."""
     statuses = {one["id"]: Status(one["status"]) for one in report["specs"] if one["id"] in report["heard_of"]}
-    report["verdict"] = reports.plain_verdict(judge(specs.manifest(), report["selected"], statuses), report["trouble"])
+    report["verdict"] = reports.plain_verdict(
+        judge(specs.manifest(), report["selected"], statuses, report["areas"]), report["trouble"]
+    )
 
 
 def written(report, directory):
@@ -106,7 +108,7 @@ def passed_without_its_capability(report):
         (lambda report: entry(report, "BR-01").update(status="not-applicable"), "BR-01 is listed as not-applicable"),
         (lambda report: entry(report, "BR-01").update(capabilities=[]), "another capabilities"),
         (lambda report: entry(report, "BR-01").update(needs=["luck"]), "another needs"),
-        (lambda report: entry(report, "BR-01").update(area="x", topic="y"), "another area, another topic"),
+        (lambda report: entry(report, "BR-01").update(level="full", topic="y"), "another level, another topic"),
         (lambda report: entry(report, "BR-01").update(level="full"), "another level"),
         (passed_without_its_capability, "BR-01 is listed as passed, and the report itself says that it was not run"),
         (lambda report: entry(report, "BR-01").update(status="unsupported"), "nothing that it uses was denied"),
@@ -116,6 +118,7 @@ def passed_without_its_capability(report):
         (lambda report: report["selected"].remove("BR-01"), "selected are not those that it lists"),
         (lambda report: report["manifest"]["levels"]["full"].pop(), "its levels have other specs"),
         (lambda report: report["manifest"]["levels"].update(extra=[]), "its levels have other specs"),
+        (lambda report: report["manifest"]["areas"]["netdev"].pop(), "its areas have other specs"),
         (lambda report: entry(report, "BR-01").update(run=-1), "BR-01 is listed with run -1"),
         (lambda report: entry(report, "BR-01").update(run=1), "BR-01 is listed with run 1"),
         (lambda report: report["environment"].update(kernel="7.0"), "its first run says otherwise of environment"),
@@ -136,7 +139,10 @@ def test_a_forgery_that_agrees_with_itself_meets_an_objection(genuine, tmp_path,
         (lambda report: entry(report, "BR-01").update(run=True), "run should be a whole number"),
         (lambda report: entry(report, "BR-01").update(run="0"), "run should be a whole number"),
         (lambda report: entry(report, "BR-01").update(status="fine"), "status should be one of"),
-        (lambda report: report.pop("driver"), "an object with 'driver'"),
+        (lambda report: report.pop("drivers"), "an object with 'drivers'"),
+        (lambda report: report["drivers"].pop("netdev"), "drivers should be an object with 'netdev', for BR-01"),
+        (lambda report: entry(report, "BR-01").update(area="x"), "an object with 'x', for BR-01"),
+        (lambda report: report["drivers"].update(x=report["drivers"]["netdev"]), "no such area: 'x'"),
         (lambda report: report.pop("suite"), "an object with 'suite'"),
         (lambda report: report.update(runs=[]), "at least one run"),
         (lambda report: report["runs"][0].pop("capabilities"), "capabilities should be an object"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from conformance import environments
 from conformance import spec as specs
-from conformance.cli.running import options
+from conformance.cli.running import areas, options
 from conformance.report import joined
 from conformance.scaffold import new_driver as write_new_driver
 from conformance.verdict import ExitStatus
@@ -18,7 +18,7 @@ from conformance.verify import verify as verify_report
 
 def list_specs(arguments: argparse.Namespace) -> int:
     """List the specs."""
-    listed = specs.collect()
+    listed = specs.select(specs.collect(), areas=areas(arguments))
     if arguments.json:
         print(specs.manifest_text(listed), end="")
         return int(ExitStatus.CONFORMANT)
@@ -57,6 +57,6 @@ def verify(arguments: argparse.Namespace) -> int:
 
 def new_driver(arguments: argparse.Namespace) -> int:
     """Write a package for a new driver."""
-    for path in write_new_driver(Path(arguments.path)):
+    for path in write_new_driver(Path(arguments.path), arguments.interface):
         print(path)
     return int(ExitStatus.CONFORMANT)

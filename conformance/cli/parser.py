@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 
 import conformance
-from conformance import environments
+from conformance import environments, interfaces
 from conformance import spec as specs
 from conformance.cli import commands, running
 from conformance.environments.base import DEFAULT_KERNEL
@@ -63,7 +63,7 @@ def build() -> argparse.ArgumentParser:
         "run",
         running.run,
         "run the specs against a driver",
-        "Run the specs against a driver and say whether it is conformant.\n\n"
+        "Run the specs against a driver of each interface and say whether they are conformant.\n\n"
         "Each spec runs in a network namespace of its own. Capabilities that the driver does not\n"
         "declare are exercised for refusal; the verdict says what that leaves open.\n\n"
         "examples:\n"
@@ -71,6 +71,7 @@ def build() -> argparse.ArgumentParser:
         "  refnet-conformance run --env linux-vm --report out\n"
         "  refnet-conformance run --env freebsd-vm --disk freebsd.qcow2 --ssh-key key --netdev freebsd\n"
         "  refnet-conformance run --netdev mypackage.driver:MyDriver --report out\n"
+        "  refnet-conformance run --area firewall --firewall nftables\n"
         "  refnet-conformance run --only BR-04,AD-11 --keep\n"
         "  refnet-conformance run --resume out",
         _WHERE,
@@ -106,6 +107,7 @@ def build() -> argparse.ArgumentParser:
         "specs", commands.list_specs, "list the specs", "List every spec: id, level, what it needs, and its sentence."
     )
     listing.add_argument("--json", action="store_true", help="as JSON")
+    _areas(listing, "specs of this area only")
 
     places = command(
         "environments",
@@ -141,19 +143,24 @@ def build() -> argparse.ArgumentParser:
         "new-driver",
         commands.new_driver,
         "write a package for a new driver",
-        "Write a package for a new driver: a class with every method of the interface, all refusing, an entry\n"
+        "Write a package for a new driver of an interface: a class with its methods, all refusing, an entry\n"
         "point, and a CI job. Run the suite against it, and write until nothing is red.",
     )
     new.add_argument("path", metavar="PATH", help="the folder to make; its name becomes the package's")
+    new.add_argument(
+        "--interface",
+        choices=tuple(interfaces.ALL),
+        default=next(iter(interfaces.ALL)),
+        help="what the driver is of (default: netdev, network devices)",
+    )
     return parser
 
 
 def _running(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--netdev",
-        metavar="DRIVER",
-        help="device driver: an entry-point name or package.module:Class (default: the platform's)",
-    )
+    for one in interfaces.ALL.values():
+        words = f"{one.noun}: an entry-point name or package.module:Class (default: the platform's)"
+        parser.add_argument(one.option, metavar="DRIVER", help=words)
+    _areas(parser, "specs of this area only; the verdict then is about that interface")
     parser.add_argument("--wheel", metavar="FILE", help="import the driver from this wheel, installed or not")
     parser.add_argument(
         "-n",
@@ -172,6 +179,17 @@ def _running(parser: argparse.ArgumentParser) -> None:
         "--seed", default="0", metavar="SEED", help="what MAC addresses and tokens are made from (default: 0)"
     )
     parser.add_argument("--json", action="store_true", help="print the report as JSON, and nothing else")
+
+
+def _areas(parser: argparse.ArgumentParser, words: str) -> None:
+    parser.add_argument(
+        "--area",
+        dest="areas",
+        action="append",
+        default=[],
+        metavar="AREA,…",
+        help=f"{words}: {', '.join(interfaces.ALL)} (default: all)",
+    )
 
 
 def _where(parser: argparse.ArgumentParser) -> None:

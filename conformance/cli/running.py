@@ -9,12 +9,12 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conformance import bundle, digest, environments, journal, launcher, mutants, runner
+from conformance import bundle, digest, environments, interfaces, journal, launcher, mutants
 from conformance import spec as specs
 from conformance.cli.output import complain, say
 from conformance.collector import INTERRUPTED
@@ -25,17 +25,30 @@ from conformance.verdict import ExitStatus
 
 
 @dataclass(frozen=True, slots=True)
-class _Driver:
-    """The driver under test, and what came with it when it was imported."""
+class _Drivers:
+    """By area the class under test, and what came with all of them when they were imported."""
 
-    path: str
-    module: str
+    classes: Mapping[str, type]
     imported: frozenset[str]
 
     @property
+    def paths(self) -> dict[str, str]:
+        """How the classes are named where the specs run."""
+        return {area: f"{one.__module__}:{one.__qualname__}" for area, one in self.classes.items()}
+
+    @property
+    def modules(self) -> list[str]:
+        """The modules that they are in."""
+        return [one.__module__ for one in self.classes.values()]
+
+    @property
     def digests(self) -> dict[str, str]:
-        """What tells this code from another state of it: that of the driver, the suite, and refnet, which both use."""
-        modules = {"driver": self.module, "suite": "conformance", "refnet": "refnet"}
+        """What tells this code from another state of it: the drivers', the suite's, and refnet's, which all use."""
+        modules = {
+            **{area: one.__module__ for area, one in self.classes.items()},
+            "suite": "conformance",
+            "refnet": "refnet",
+        }
         return {what: digest.of_package(module) for what, module in modules.items()}
 
 
@@ -48,11 +61,11 @@ def run(arguments: argparse.Namespace) -> int:
     only = _ids(arguments.only)
     if arguments.only and not only:
         raise ValueError(f"--only {arguments.only!r} names no spec")
-    selected = specs.select(specs.manifest(), only=only, level=arguments.level)
+    selected = specs.select(specs.manifest(), only=only, level=arguments.level, areas=areas(arguments))
     chosen = environments.choose(arguments.env, options(arguments))
-    with _driver(arguments, chosen) as driver:
-        plan = _plan(arguments, tuple(one.id for one in selected))
-        return _launch(arguments, chosen, plan, driver, _directory(arguments.report))
+    plan = _plan(arguments, tuple(one.id for one in selected))
+    with _drivers(arguments, chosen, plan) as drivers:
+        return _launch(arguments, chosen, plan, drivers, _directory(arguments.report))
 
 
 def run_mutants(arguments: argparse.Namespace) -> int:
@@ -64,19 +77,37 @@ def run_mutants(arguments: argparse.Namespace) -> int:
     unknown = sorted(set(wanted) - {one.name for one in known})
     if unknown:
         raise ValueError(f"no such mutant: {', '.join(unknown)} ('refnet-conformance mutants --list' lists them)")
+    asked = areas(arguments) or tuple(interfaces.ALL)
+    other = [one.name for one in known if one.name in wanted and one.area not in asked]
+    if other:
+        raise ValueError(f"{', '.join(other)}: of another area than {' and '.join(asked)}")
+    known = tuple(one for one in known if one.area in asked and (not wanted or one.name in wanted))
     if arguments.list:
-        entries = [{"name": one.name, "wrong": one.wrong, "kills": dict(one.kills)} for one in known]
+        entries = [{"name": one.name, "area": one.area, "wrong": one.wrong, "kills": dict(one.kills)} for one in known]
         if arguments.json:
             print(json.dumps(entries, indent=1))
         else:
             for one in known:
                 print(f"{one.name:<34} {one.wrong}\n{'':<34} caught by {' '.join(sorted(one.kills))}")
         return int(ExitStatus.CONFORMANT)
-    selected = tuple(one.id for one in specs.manifest())
+    of = interfaces.ordered(one.area for one in known) if wanted else asked
+    selected = tuple(one.id for one in specs.select(specs.manifest(), areas=of))
     chosen = environments.choose(arguments.env, options(arguments))
-    with _driver(arguments, chosen) as driver:
-        plan = _plan(arguments, selected, mutants=",".join(wanted) or "all")
-        return _launch(arguments, chosen, plan, driver, _directory(arguments.report))
+    plan = _plan(arguments, selected, mutants=",".join(wanted) or "all")
+    with _drivers(arguments, chosen, plan) as drivers:
+        return _launch(arguments, chosen, plan, drivers, _directory(arguments.report))
+
+
+def areas(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """Return the areas that were asked for; empty: all.
+
+    Raises:
+        ValueError: one of them is none, or none is named.
+    """
+    named = [area for text in arguments.areas for area in _ids(text)]
+    if arguments.areas and not named:
+        raise ValueError(f"--area {arguments.areas[0]!r} names no area: expected one of {', '.join(interfaces.ALL)}")
+    return interfaces.ordered(named)
 
 
 def options(arguments: argparse.Namespace) -> Options:
@@ -108,7 +139,7 @@ def _launch(
     arguments: argparse.Namespace,
     chosen: Sequence[Environment],
     plan: Plan,
-    driver: _Driver,
+    drivers: _Drivers,
     directory: Path | None,
     earlier: Sequence[dict[str, Any]] = (),
 ) -> int:
@@ -123,12 +154,17 @@ def _launch(
             kept = journal.Journal(directory)
             stack.callback(kept.close)
             if not earlier:
-                kept.write(_header(plan, driver), 0)
+                kept.write(_header(plan, drivers), 0)
         if left is None or left:
             for number, environment in enumerate(chosen, first):
                 environment.log_to = judge.log_of(number)
+            digests = drivers.digests
             settings = launcher.Settings(
-                driver.path, arguments.workers, directory is not None, arguments.patience, driver.digests
+                drivers.paths,
+                arguments.workers,
+                directory is not None,
+                arguments.patience,
+                {what: digests[what] for what in (*plan.judged, "suite", "refnet")},
             )
             try:
                 launcher.launch(
@@ -136,7 +172,7 @@ def _launch(
                     plan,
                     settings,
                     judge,
-                    bundle=_bundle(chosen, driver),
+                    bundle=_bundle(chosen, drivers),
                     journal=kept,
                     specs=left or plan.selected,
                     first=first,
@@ -159,10 +195,10 @@ def _launch(
     return int(status)
 
 
-def _bundle(chosen: Sequence[Environment], driver: _Driver) -> bundle.Bundle | None:
+def _bundle(chosen: Sequence[Environment], drivers: _Drivers) -> bundle.Bundle | None:
     if not any(environment.is_apart for environment in chosen):
         return None
-    return bundle.collect(driver.module, driver.imported)
+    return bundle.collect(drivers.modules, drivers.imported)
 
 
 def _result(judge: Judge) -> dict[str, Any]:
@@ -172,6 +208,7 @@ def _result(judge: Judge) -> dict[str, Any]:
 def _plan(arguments: argparse.Namespace, selected: tuple[str, ...], **more: Any) -> Plan:
     return Plan(
         selected=selected,
+        areas=areas(arguments),
         seed=arguments.seed,
         keep=arguments.keep,
         command=arguments.command_line,
@@ -181,12 +218,13 @@ def _plan(arguments: argparse.Namespace, selected: tuple[str, ...], **more: Any)
 
 
 @contextlib.contextmanager
-def _driver(arguments: argparse.Namespace, chosen: Sequence[Environment]) -> Iterator[_Driver]:
-    """Import the driver under test, from a wheel if one is given; if nobody names one, that of the system there."""
-    if arguments.netdev == "":
-        raise ValueError("--netdev is empty: name a driver, or leave it out for the platform's")
+def _drivers(arguments: argparse.Namespace, chosen: Sequence[Environment], plan: Plan) -> Iterator[_Drivers]:
+    """Import the classes under test, from a wheel if one is given; where nobody names one, that of the system there."""
     if arguments.wheel == "":
         raise ValueError("--wheel is empty: name a file, or leave it out")
+    for area, one in interfaces.ALL.items():
+        if getattr(arguments, area) == "":
+            raise ValueError(f"{one.option} is empty: name a driver, or leave it out for the platform's")
     with contextlib.ExitStack() as stack:
         if arguments.wheel:
             unpacked = stack.enter_context(tempfile.TemporaryDirectory(prefix="refnet-conformance-wheel-"))
@@ -194,15 +232,23 @@ def _driver(arguments: argparse.Namespace, chosen: Sequence[Environment]) -> Ite
             sys.path.insert(0, unpacked)
             stack.callback(sys.path.remove, unpacked)
         before = _top_level()
-        named = arguments.netdev or os.environ.get("REFNET_NETDEV")
-        loaded = runner.load_driver(named or chosen[0].netdev)
-        origin = getattr(sys.modules[loaded.__module__], "__file__", None) or "/"
-        if arguments.wheel and not Path(origin).resolve().is_relative_to(Path(unpacked).resolve()):
+        classes = {}
+        for area in interfaces.with_used(plan.judged):
+            one = interfaces.ALL[area]
+            named = getattr(arguments, area) or os.environ.get(one.variable) or chosen[0].drivers.get(area)
+            classes[area] = one.load(named)
+        if arguments.wheel and not any(_is_from(loaded, Path(unpacked)) for loaded in classes.values()):
+            found = " and ".join(f"{one.__module__}:{one.__qualname__}" for one in classes.values())
+            options = " or ".join(interfaces.ALL[area].option for area in plan.judged)
             raise ValueError(
-                f"--wheel {arguments.wheel}: the driver {loaded.__module__}:{loaded.__qualname__} is not from it: "
-                "name one that is with --netdev"
+                f"--wheel {arguments.wheel}: the driver {found} is not from it: name one that is with {options}"
             )
-        yield _Driver(f"{loaded.__module__}:{loaded.__qualname__}", loaded.__module__, _top_level() - before)
+        yield _Drivers(classes, _top_level() - before)
+
+
+def _is_from(loaded: type, directory: Path) -> bool:
+    origin = getattr(sys.modules[loaded.__module__], "__file__", None) or "/"
+    return Path(origin).resolve().is_relative_to(directory.resolve())
 
 
 def _top_level() -> frozenset[str]:
@@ -250,16 +296,17 @@ _SAVED: dict[str, Any] = {
     "kernel": DEFAULT_KERNEL,
     "memory": None,
     "wheel": None,
-    "netdev": None,
+    **dict.fromkeys(interfaces.ALL),
+    "areas": [],
     "seed": "0",
 }
 
 
-def _header(plan: Plan, driver: _Driver) -> dict[str, Any]:
+def _header(plan: Plan, drivers: _Drivers) -> dict[str, Any]:
     return {
         "event": "plan",
         "manifest": specs.manifest_hash(specs.manifest()),
-        "digests": driver.digests,
+        "digests": drivers.digests,
         "selected": list(plan.selected),
         "command": list(plan.command),
         "arguments": dict(plan.arguments),
@@ -287,13 +334,15 @@ def _resume(arguments: argparse.Namespace) -> int:
             raise KeyError("selected")
     except (IndexError, KeyError, TypeError, AttributeError):
         raise ValueError(f"the journal in {directory} does not say what was to be run: run anew") from None
-    with _driver(arguments, chosen) as driver:
+    plan = _plan(arguments, selected)
+    with _drivers(arguments, chosen, plan) as drivers:
         if header["manifest"] != specs.manifest_hash(specs.manifest()):
             raise ValueError("the specs are not those that the run was begun with: run anew")
-        changed = [what for what, now in driver.digests.items() if known.get(what) != now]
+        changed = [what for what, now in drivers.digests.items() if known.get(what) != now]
         if changed:
-            raise ValueError(f"the code of the {changed[0]} has changed since the run was begun: run anew")
-        return _launch(arguments, chosen, _plan(arguments, selected), driver, directory, entries[1:])
+            name = interfaces.words_for(changed[0])
+            raise ValueError(f"the code of the {name} has changed since the run was begun: run anew")
+        return _launch(arguments, chosen, plan, drivers, directory, entries[1:])
 
 
 def _replay(judge: Judge, earlier: Sequence[dict[str, Any]]) -> tuple[list[str] | None, int]:
@@ -324,7 +373,12 @@ def _take_failed(arguments: argparse.Namespace) -> None:
     path = Path(arguments.only_failed, "report.json")
     try:
         report = json.loads(path.read_text())
-        failed = [one["id"] for one in report["specs"] if one["status"] in ("failed", "error", "known-deviation")]
+        asked = areas(arguments)
+        failed = [
+            one["id"]
+            for one in report["specs"]
+            if one["status"] in ("failed", "error", "known-deviation") and (not asked or one["area"] in asked)
+        ]
         for name, default in _SAVED.items():
             if getattr(arguments, name) == default:
                 setattr(arguments, name, report["arguments"][name])

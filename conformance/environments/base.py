@@ -16,7 +16,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import ClassVar
 
 STDOUT, STDERR = 1, 2
@@ -94,8 +94,8 @@ class Environment(ABC):
     heeds: ClassVar[frozenset[str]] = frozenset()
     #: Whether the suite and the driver have to be brought along; False: it sees this host's files.
     is_apart: ClassVar[bool] = True
-    #: The device driver that is judged there when none is named; None: that of this host's system.
-    netdev: ClassVar[str | None] = None
+    #: By area what is judged there when nothing is named; where an area is not in it, that of this host's system.
+    drivers: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     def __init__(self, options: Options) -> None:
         """Take note of the options; nothing is made before the environment is entered."""

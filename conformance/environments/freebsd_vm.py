@@ -12,6 +12,7 @@ import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from conformance.environments import disks, freebsd_image, kvm, qemu, ssh
 from conformance.environments.base import Availability, Options
@@ -29,7 +30,7 @@ class FreebsdVm(VirtualMachine):
 
     name = "freebsd-vm"
     heeds = frozenset({"disk", "ssh_key", "ssh_user", "memory"})
-    netdev = "freebsd"
+    drivers = MappingProxyType({"netdev": "freebsd", "firewall": "pf"})
 
     def __init__(self, options: Options) -> None:
         """Read the options, and look at the disk.

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from conformance import environments
+from conformance import environments, interfaces
 from conformance import spec as specs
 from conformance.outcome import Outcome
 from conformance.report import badge, html, junit, shape
@@ -23,7 +23,7 @@ from conformance.spec import Spec
 from conformance.verdict import Status, Verdict, judge
 
 #: Raised when a reader of an older report would misread a newer one.
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(slots=True)
@@ -45,6 +45,8 @@ class Run:
         """
         shape.check(facts, {**shape.FACTS, "clock": float}, "the facts")
         for words in facts["capabilities"].values():
+            if words["area"] not in facts["drivers"]:
+                raise ValueError("a capability is of an area that is not judged")
             for who in ("driver", "environment"):
                 if not isinstance(words[who], str | None):
                     raise ValueError(f"what the {who} says of a capability is no text")
@@ -75,10 +77,11 @@ def document(
     seed: str,
     command: Sequence[str],
     arguments: Mapping[str, Any],
+    areas: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Put a report together; what it says of driver and environment is the first run's, and each run has its own."""
+    """Put a report together; what it says of drivers and environment is the first run's, and each run has its own."""
     found = {outcome.id: outcome for outcome in outcomes}
-    verdict = judge(manifest, selected, {spec_id: outcome.status for spec_id, outcome in found.items()})
+    verdict = judge(manifest, selected, {spec_id: outcome.status for spec_id, outcome in found.items()}, areas)
     known = next(iter(runs.values())).facts
     place = {number: index for index, number in enumerate(runs)}
     entries = []
@@ -94,7 +97,7 @@ def document(
                 "run": place[number],
                 "started": round(max(0.0, outcome.started - runs[number].clock), 4),
                 "evidence": list(evidence.get(one.id, ())),
-                "repeat": repeat_line(one.id, known["driver"]["class"], seed, arguments),
+                "repeat": repeat_line(one, known["drivers"], seed, arguments),
             }
         )
     return {
@@ -108,8 +111,10 @@ def document(
         "manifest": {
             "hash": specs.manifest_hash(manifest),
             "levels": {level: [one.id for one in manifest if one.level == level] for level in specs.LEVELS},
+            "areas": specs.by_area(manifest),
         },
         "runs": [run.plain() for run in runs.values()],
+        "areas": list(areas),
         "selected": list(selected),
         "specs": entries,
         "heard_of": sorted(found),
@@ -122,6 +127,7 @@ def plain_verdict(verdict: Verdict, trouble: Sequence[str]) -> dict[str, Any]:
     """Return a verdict as JSON carries it; trouble of the suite's own makes it ``error``."""
     return {
         "word": "error" if trouble else verdict.word,
+        "areas": list(verdict.areas),
         "levels": [asdict(level) for level in verdict.levels],
         "counts": dict(verdict.counts),
         "missing": list(verdict.missing),
@@ -129,14 +135,17 @@ def plain_verdict(verdict: Verdict, trouble: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def repeat_line(spec_id: str, driver: str, seed: str, arguments: Mapping[str, Any]) -> str:
+def repeat_line(one: Spec, drivers: Mapping[str, Mapping[str, Any]], seed: str, arguments: Mapping[str, Any]) -> str:
     """Return the command that runs one spec again, with its sandbox kept if it fails.
 
     ``arguments`` are those of the run's command line that say where and whence; empty: it had none of ours.
     """
+    named = {area: arguments.get(area) for area in interfaces.ALL[one.area].uses}
+    named = {**named, one.area: drivers[one.area]["class"]}
+    which = [word for area, name in named.items() if name for word in (interfaces.ALL[area].option, name)]
     where = environments.words_for(arguments) if arguments else []
     wheel = ["--wheel", arguments["wheel"]] if arguments.get("wheel") else []
-    words = ["run", *where, *wheel, "--only", spec_id, "--netdev", driver, "--seed", seed, "--keep"]
+    words = ["run", *where, *wheel, "--only", one.id, *which, "--seed", seed, "--keep"]
     return shlex.join(["refnet-conformance", *words])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
@@ -38,14 +38,20 @@ def for_report(report: Mapping[str, Any]) -> str:
     """Return the badge of a run: the levels that it reached, or what it comes to instead."""
     verdict = report["verdict"]
     reached = [level["level"] for level in verdict["levels"] if level["word"] == "conformant"]
+    label = label_for(verdict["areas"])
     if verdict["word"] == "error":
-        return render(LABEL, "no verdict", "error")
+        return render(label, "no verdict", "error")
     if verdict["word"] == "not conformant":
-        return render(LABEL, "not conformant", "not conformant")
+        return render(label, "not conformant", "not conformant")
     if reached:
-        return render(LABEL, " + ".join(reached), "conformant")
+        return render(label, " + ".join(reached), "conformant")
     most = verdict["levels"][-1]
-    return render(LABEL, f"{most['passed']}/{most['total']}, open", "open")
+    return render(label, f"{most['passed']}/{most['total']}, open", "open")
+
+
+def label_for(areas: Sequence[str]) -> str:
+    """Return the label, which says what the message is about, where it is not about everything."""
+    return f"{LABEL}: {', '.join(areas)}" if areas else LABEL
 
 
 def render(label: str, message: str, tone: str) -> str:

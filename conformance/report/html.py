@@ -29,7 +29,7 @@ def render(report: Mapping[str, Any], directory: Path | None = None) -> str:
         report=report,
         headline=pages.headline(report),
         tone=pages.tone(report),
-        driver_name=report["driver"]["class"].rpartition(":")[2],
+        driver_names=", ".join(one["class"].rpartition(":")[2] for one in report["drivers"].values()),
         command=shlex.join(report["command"]),
         trouble=own_trouble(report),
         levels=[_level(report, level) for level in report["verdict"]["levels"]],
@@ -58,7 +58,9 @@ def _level(report: Mapping[str, Any], level: Mapping[str, Any]) -> dict[str, Any
     """Return what became of the specs of a level, those of the levels before it among them."""
     statuses = {entry["id"]: entry["status"] for entry in report["specs"]}
     included = LEVELS[: LEVELS.index(level["level"]) + 1]
-    members = [spec_id for name in included for spec_id in report["manifest"]["levels"][name]]
+    manifest = report["manifest"]
+    about = {spec_id for area in report["areas"] or manifest["areas"] for spec_id in manifest["areas"].get(area, ())}
+    members = [spec_id for name in included for spec_id in manifest["levels"][name] if spec_id in about]
     return {**level, "counts": pages.counts(statuses.get(spec_id, pages.LEFT_OUT) for spec_id in members)}
 
 
@@ -136,7 +138,9 @@ def _capabilities(capabilities: Mapping[str, Any], entries: Sequence[Mapping[str
             finding = "available" if environment is None else "over-claimed"
         else:
             finding = "not declared" if environment is None else "unavailable"
-        rows.append({"name": name, "driver": driver, "environment": environment, "finding": finding})
+        rows.append(
+            {"name": name, "area": words["area"], "driver": driver, "environment": environment, "finding": finding}
+        )
     return rows
 
 

@@ -4,140 +4,30 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from conformance import report as reports
 from conformance.report import badge, markdown, pages, shape
+from conformance.report.columns import (
+    FAILED,
+    NOT_APPLICABLE,
+    OPEN,
+    PROVEN,
+    STANDINGS,
+    Column,
+    Driver,
+    Row,
+    Total,
+)
 from conformance.spec import LEVELS, Spec
 from conformance.verdict import Status, judge
+from conformance.verdict import about as verdict_about
 
 PAGE, TABLE, BADGE = "matrix.html", "matrix.md", "badge.svg"
 _REPORT = "report.json"
-
-#: What a spec comes to for one driver over all columns; told in this order. Failed anywhere is failed.
-FAILED, ERROR, OPEN, NOT_APPLICABLE, PROVEN = "failed", "error", "open", "not-applicable", "passed"
-STANDINGS = (FAILED, ERROR, OPEN, NOT_APPLICABLE, PROVEN)
-
-
-@dataclass(slots=True)
-class Column:
-    """One report. ``key`` is its letter; ``link`` leads from the joined page to its own, or is empty: it has none."""
-
-    key: str
-    path: Path
-    report: Mapping[str, Any]
-    link: str
-    facts: Mapping[str, str]
-    entries: Mapping[str, Mapping[str, Any]]
-    added: str = ""
-
-    @property
-    def driver(self) -> tuple[str, str, str]:
-        """Class, version and digest: with other code it is another driver, and what one proves the other does not."""
-        about = self.report["driver"]
-        return about["class"], about["version"], about["digest"]
-
-    @property
-    def environment(self) -> str:
-        """The environment's name."""
-        return str(self.report["environment"]["name"])
-
-    @property
-    def environments(self) -> list[Mapping[str, str]]:
-        """The facts of each environment that its runs were in."""
-        found: list[Mapping[str, str]] = []
-        for run in self.report["runs"]:
-            facts = pages.environment_facts(run["environment"])
-            found += [facts] if facts not in found else []
-        return found
-
-    @property
-    def label(self) -> str:
-        """The environment, and what tells this column from others with the same driver in such an environment."""
-        return f"{self.environment} ({self.added})" if self.added else self.environment
-
-    def status(self, spec_id: str) -> str:
-        """Return what became of a spec here."""
-        entry = self.entries.get(spec_id)
-        return str(entry["status"]) if entry else pages.LEFT_OUT
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A spec over all columns."""
-
-    spec: Spec
-    statuses: tuple[str, ...]
-    columns: Sequence[Column]
-
-    @property
-    def differs(self) -> bool:
-        """Whether it ended differently where it was run."""
-        return len({status for status in self.statuses if status != pages.LEFT_OUT}) > 1
-
-    @property
-    def is_problem(self) -> bool:
-        """Whether it went wrong anywhere."""
-        return any(status in pages.PROBLEMS for status in self.statuses)
-
-    @property
-    def by_status(self) -> dict[str, list[Column]]:
-        """The columns in which it ended so, the worst first."""
-        pairs = list(zip(self.statuses, self.columns, strict=True))
-        return {
-            status: [column for other, column in pairs if other == status]
-            for status in (*pages.ORDER, pages.LEFT_OUT)
-            if status in self.statuses
-        }
-
-    @property
-    def words(self) -> str:
-        """Say in one line how it ended where."""
-        return "; ".join(
-            f"{'not selected' if status == pages.LEFT_OUT else status} in {', '.join(one.key for one in found)}"
-            for status, found in self.by_status.items()
-        )
-
-    def elsewhere(self, column: Column) -> str:
-        """Return what to add where the same driver has passed in another environment, and not in this one."""
-        if self.statuses[self.columns.index(column)] == "passed":
-            return ""
-        proofs = [one.key for one in self.by_status.get("passed", ()) if one.driver == column.driver]
-        return f"; passed in {', '.join(proofs)} with the same driver" if proofs else ""
-
-    def standing(self, driver: tuple[str, str, str]) -> str:
-        """Return what it comes to for one driver."""
-        found = {status for status, one in zip(self.statuses, self.columns, strict=True) if one.driver == driver}
-        if found & {"failed", "known-deviation"}:
-            return FAILED
-        if "error" in found:
-            return ERROR
-        if "passed" in found:
-            return PROVEN
-        return NOT_APPLICABLE if found - {pages.LEFT_OUT} == {"not-applicable"} else OPEN
-
-
-@dataclass(frozen=True, slots=True)
-class Total:
-    """What all columns of one driver come to: specs by standing, and the levels that are proven as a whole."""
-
-    driver: tuple[str, str, str]
-    keys: Sequence[str]
-    standings: Mapping[str, Sequence[str]]
-    levels: Sequence[str]
-
-    @property
-    def proven(self) -> int:
-        """How many specs are."""
-        return len(self.standings[PROVEN])
-
-    @property
-    def counts(self) -> dict[str, int]:
-        """How many specs have which standing."""
-        return {standing: len(found) for standing, found in self.standings.items() if found}
 
 
 @dataclass(slots=True)
@@ -156,7 +46,7 @@ class Joined:
             return "not conformant"
         if any(column.report["verdict"]["word"] == "error" for column in self.columns):
             return "error"
-        return "conformant" if all(total.levels for total in self.totals) else "open"
+        return "conformant" if self.levels else "open"
 
     @property
     def headline(self) -> str:
@@ -166,12 +56,38 @@ class Joined:
             return f"Not conformant: {_specs(len(failed))} failed somewhere"
         if self.tone == "error":
             return "Error: a run has no verdict"
-        least = min(self.totals, key=lambda total: total.proven)
-        if not least.standings[OPEN]:
-            return "Conformant: every spec is proven"
-        levels = [level for level in LEVELS if all(level in total.levels for total in self.totals)]
-        reached = f"Conformant at level {levels[-1]}" if levels else "Conformant as far as it was run"
-        return f"{reached}: {least.proven} of {_specs(len(self.rows))} proven"
+        about = verdict_about(self.areas)
+        if not any(total.standings[OPEN] for total in self.totals) and not self.unjudged:
+            return f"Conformant{about}: every spec is proven"
+        levels = self.levels
+        reached = f"Conformant{about} at level {levels[-1]}" if levels else f"Conformant{about} as far as it was run"
+        return f"{reached}: {self.proven} of {_specs(len(self.rows))} proven"
+
+    @property
+    def areas(self) -> tuple[str, ...]:
+        """What all of it is about, where that is not everything."""
+        known = [*dict.fromkeys(area for column in self.columns for area in column.report["manifest"]["areas"])]
+        about = {area for column in self.columns for area in column.areas}
+        return () if about >= set(known) else tuple(area for area in known if area in about)
+
+    @property
+    def unjudged(self) -> set[str]:
+        """Areas that it is about, and of which no column has run anything."""
+        return {row.spec.area for row in self.rows} - {total.driver[0] for total in self.totals}
+
+    @property
+    def proven(self) -> int:
+        """How many specs are proven for every driver of their interface, reckoned by the driver that has fewest."""
+        least: dict[str, int] = {}
+        for total in self.totals:
+            area = total.driver[0]
+            least[area] = min(least.get(area, total.proven), total.proven)
+        return sum(least.values())
+
+    @property
+    def levels(self) -> list[str]:
+        """The levels that are proven for every driver."""
+        return [level for level in LEVELS if not self.unjudged and all(level in one.levels for one in self.totals)]
 
     @property
     def passed_nowhere(self) -> list[Row]:
@@ -197,11 +113,10 @@ class Joined:
 
     def badge(self) -> str:
         """Return the badge over all of it."""
+        label = badge.label_for(self.areas)
         if self.tone in ("not conformant", "error"):
-            return badge.render(badge.LABEL, "no verdict" if self.tone == "error" else self.tone, self.tone)
-        levels = [level for level in LEVELS if all(level in total.levels for total in self.totals)]
-        least = min(total.proven for total in self.totals)
-        return badge.render(badge.LABEL, " + ".join(levels) or f"{least}/{len(self.rows)}, open", self.tone)
+            return badge.render(label, "no verdict" if self.tone == "error" else self.tone, self.tone)
+        return badge.render(label, " + ".join(self.levels) or f"{self.proven}/{len(self.rows)}, open", self.tone)
 
 
 def join(directories: Sequence[Path], output: Path) -> list[Path]:
@@ -228,12 +143,13 @@ def load(directories: Sequence[Path], output: Path) -> Joined:
     if not paths:
         raise ValueError("there is nothing to join: give directories with a report.json in each")
     columns = [_column(_letter(number), path, output) for number, path in enumerate(paths)]
-    names = [f"{column.environment} {column.driver[0]}" for column in columns]
+    names = [" ".join([column.environment, *(one[1] for one in column.drivers.values())]) for column in columns]
     for column, added in zip(columns, pages.told_apart(names, [column.facts for column in columns]), strict=True):
         column.added = added
     specs = _specs_of(columns)
     rows = [Row(one, tuple(column.status(one.id) for column in columns), columns) for one in specs]
-    totals = [_total(driver, columns, rows) for driver in dict.fromkeys(column.driver for column in columns)]
+    drivers = dict.fromkeys(driver for column in columns for driver in column.drivers.values())
+    totals = [_total(driver, columns, rows) for driver in drivers]
     return Joined(columns, rows, totals, _warnings(columns))
 
 
@@ -241,16 +157,20 @@ def _column(key: str, path: Path, output: Path) -> Column:
     report = _read(path)
     try:
         shape.check(report)
+        shape.see_areas(report)
         started = pages.moment(report["started"])
         names = [level["level"] for level in report["verdict"]["levels"]]
         if names != list(LEVELS) or not report["runs"]:
             raise ValueError("it lacks a level or a run")
+        if not report["drivers"]:
+            raise ValueError("it lacks a driver")
     except ValueError as error:
         raise ValueError(f"{path} is no whole report: {error}") from None
+    drivers = report["drivers"].values()
     facts = {
-        "Driver’s version": report["driver"]["version"],
+        "Driver’s version": ", ".join(one["version"] for one in drivers),
         **pages.environment_facts(report["environment"]),
-        "Driver’s digest": report["driver"]["digest"][:12],
+        "Driver’s digest": ", ".join(one["digest"][:12] for one in drivers),
         "Started": started,
         "Report": str(path.parent),
     }
@@ -278,19 +198,26 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _judged(report: Mapping[str, Any]) -> dict[str, Any]:
     """Return the verdict that the report's own specs and levels give."""
-    levels = report["manifest"]["levels"]
-    members = [Spec(spec_id, "", level, "", "") for level in LEVELS for spec_id in levels[level]]
+    members = list(_of_manifest(report))
     heard = {entry["id"]: Status(entry["status"]) for entry in report["specs"] if entry["id"] in report["heard_of"]}
-    return reports.plain_verdict(judge(members, report["selected"], heard), report["trouble"])
+    return reports.plain_verdict(judge(members, report["selected"], heard, report["areas"]), report["trouble"])
+
+
+def _of_manifest(report: Mapping[str, Any]) -> Iterator[Spec]:
+    """Give what a report says of the specs that there are."""
+    area_of = {spec_id: area for area, members in report["manifest"]["areas"].items() for spec_id in members}
+    for level in LEVELS:
+        for spec_id in report["manifest"]["levels"][level]:
+            yield Spec(spec_id, "", level, area_of.get(spec_id, ""), "not selected")
 
 
 def _specs_of(columns: Sequence[Column]) -> list[Spec]:
-    """Return all specs that any column knows; one that no run selected is known by id and level only."""
+    """Return all specs that any column is about; one that no run selected is known by id, level and area only."""
     found: dict[str, Spec] = {}
     for column in columns:
-        for level, members in column.report["manifest"]["levels"].items():
-            for spec_id in members:
-                found.setdefault(spec_id, Spec(spec_id, "", level, "", "not selected"))
+        for one in _of_manifest(column.report):
+            if one.area in column.areas:
+                found.setdefault(one.id, one)
     for column in reversed(columns):
         for entry in column.entries.values():
             spec_id, sentence, level, area, topic = (
@@ -300,7 +227,8 @@ def _specs_of(columns: Sequence[Column]) -> list[Spec]:
     return [found[spec_id] for spec_id in sorted(found)]
 
 
-def _total(driver: tuple[str, str, str], columns: Sequence[Column], rows: Sequence[Row]) -> Total:
+def _total(driver: Driver, columns: Sequence[Column], rows: Sequence[Row]) -> Total:
+    rows = [row for row in rows if row.spec.area == driver[0]]
     standing = {row.spec.id: row.standing(driver) for row in rows}
     levels = []
     for level in LEVELS:
@@ -308,7 +236,7 @@ def _total(driver: tuple[str, str, str], columns: Sequence[Column], rows: Sequen
         if all(standing[row.spec.id] in (PROVEN, NOT_APPLICABLE) for row in rows if row.spec.level in included):
             levels.append(level)
     by_standing = {name: [spec_id for spec_id, found in standing.items() if found == name] for name in STANDINGS}
-    return Total(driver, [column.key for column in columns if column.driver == driver], by_standing, levels)
+    return Total(driver, [column.key for column in columns if driver in column.drivers.values()], by_standing, levels)
 
 
 def _warnings(columns: Sequence[Column]) -> list[str]:

@@ -25,7 +25,7 @@ def render(report: Mapping[str, Any]) -> str:
     tags = [_TAGS.get(entry["status"]) for entry in entries] + ["error"] * bool(trouble)
     suite = ElementTree.Element(
         "testsuite",
-        name=visible(f"refnet conformance: {report['driver']['class']}"),
+        name=visible(f"refnet conformance: {', '.join(one['class'] for one in report['drivers'].values())}"),
         tests=str(len(tags)),
         failures=str(tags.count("failure")),
         errors=str(tags.count("error")),

@@ -10,7 +10,8 @@ from conformance.report import pages
 from conformance.report.junit import visible
 
 if TYPE_CHECKING:
-    from conformance.report.joined import Joined, Row
+    from conformance.report.columns import Row
+    from conformance.report.joined import Joined
 
 #: What means something to Markdown, in a table or outside, and to HTML, which Markdown lets through.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>|~&$#!])")
@@ -48,9 +49,9 @@ def _table(joined: Joined) -> list[str]:
     for column in joined.columns:
         about = column.report
         named = f"{text(column.label)}" if not column.link else f"[{text(column.label)}]({_target(column.link)})"
-        driver = f"{about['driver']['class']} {about['driver']['version']}"
+        drivers = "<br>".join(text(f"{one['class']} {one['version']}") for one in about["drivers"].values())
         system = f"{about['environment']['system']} {about['environment']['kernel']}"
-        heads.append(f"**{column.key}** {named}<br>{text(driver)}<br>{text(system)}")
+        heads.append(f"**{column.key}** {named}<br>{drivers}<br>{text(system)}")
     lines = [_line(heads), _line(["---", *(":---:" for _ in joined.columns)])]
     words = [f"{pages.MARKS[pages.tone(one.report)]} {text(pages.headline(one.report))}" for one in joined.columns]
     lines.append(_line(["**verdict**", *words]))
@@ -66,8 +67,8 @@ def _table(joined: Joined) -> list[str]:
 def _totals(joined: Joined) -> list[str]:
     lines = []
     for total in joined.totals:
-        name, version, _ = total.driver
-        said = [f"{total.proven} of {len(joined.rows)} specs proven: passed in a column, failed in none"]
+        _, name, version, _ = total.driver
+        said = [f"{total.proven} of {total.total} specs proven: passed in a column, failed in none"]
         for standing, found in total.standings.items():
             words = {"failed": "failed somewhere", "error": "without a verdict somewhere", "open": "proven nowhere"}
             if standing in words and found:

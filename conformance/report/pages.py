@@ -17,6 +17,7 @@ import jinja2
 from markupsafe import Markup
 
 from conformance.report.junit import visible
+from conformance.verdict import about as verdict_about
 
 #: From what a reader has to see first to what is as it should be.
 ORDER = ("failed", "error", "known-deviation", "unsupported", "not-applicable", "passed")
@@ -59,14 +60,15 @@ def render(template: str, styles: Sequence[str], scripts: Sequence[str], **conte
 def headline(report: Mapping[str, Any]) -> str:
     """Return the verdict as a reader has to take it: a run that leaves a level open says so in the same breath."""
     verdict = report["verdict"]
+    about = verdict_about(verdict["areas"])
     if verdict["word"] == "error":
         return "Error: no verdict"
     if verdict["word"] == "not conformant":
-        return "Not conformant"
+        return f"Not conformant{about}"
     reached = [level["level"] for level in verdict["levels"] if level["word"] == "conformant"]
     if len(reached) == len(verdict["levels"]):
-        return "Conformant"
-    return f"Conformant at level {reached[-1]}" if reached else "Conformant as far as it was run"
+        return f"Conformant{about}"
+    return f"Conformant{about} at level {reached[-1]}" if reached else f"Conformant{about} as far as it was run"
 
 
 def tone(report: Mapping[str, Any]) -> str:

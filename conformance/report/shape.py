@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from conformance.spec import LEVELS
 from conformance.verdict import Status
 
+
+@dataclass(frozen=True, slots=True)
+class Each:
+    """An object whose values all have one shape, whatever its keys are."""
+
+    shape: Any
+
+
 #: A type, a tuple of the texts that are allowed, a list of one shape for each of its items, or a shape by key.
-Shape = type | tuple[str, ...] | list[Any] | Mapping[str, Any]
+Shape = type | tuple[str, ...] | list[Any] | Each | Mapping[str, Any]
 
 _ENVIRONMENT: Shape = {
     **dict.fromkeys(("name", "system", "kernel", "machine", "distribution", "python", "user"), str),
@@ -22,9 +31,12 @@ _WORDS = ("conformant", "not conformant", "open", "error")
 FACTS: Mapping[str, Any] = {
     "suite": {"version": str, "digest": str},
     "refnet": {"version": str, "digest": str},
-    "driver": {"class": str, "version": str, "digest": str, "known_deviations": dict},
+    # By area; of those that the selected specs are of.
+    "drivers": Each(
+        {"class": str, "version": str, "digest": str, "known_deviations": dict, "bases": [str]},
+    ),
     "environment": _ENVIRONMENT,
-    "capabilities": dict,
+    "capabilities": Each({"area": str}),
 }
 
 #: What the pages rely on.
@@ -34,8 +46,9 @@ REPORT: Shape = {
     "started": str,
     "seconds": float,
     "seed": str,
-    "manifest": {"hash": str, "levels": {level: [str] for level in LEVELS}},
+    "manifest": {"hash": str, "levels": {level: [str] for level in LEVELS}, "areas": Each([str])},
     "runs": [{"environment": _ENVIRONMENT, "started": str, "seconds": float}],
+    "areas": [str],
     "selected": [str],
     "specs": [
         {
@@ -51,6 +64,7 @@ REPORT: Shape = {
     "trouble": [str],
     "verdict": {
         "word": _WORDS,
+        "areas": [str],
         "levels": [{"level": LEVELS, "word": _WORDS, "passed": int, "total": int}],
         "counts": dict,
         "missing": [str],
@@ -71,6 +85,10 @@ def check(value: Any, shape: Shape = REPORT, place: str = "the report") -> None:
         for key, part in shape.items():
             _expect(key in value, place, f"an object with {key!r}")
             check(value[key], part, key if place == "the report" else f"{place}.{key}")
+    elif isinstance(shape, Each):
+        _expect(isinstance(value, dict), place, "an object")
+        for key, item in value.items():
+            check(item, shape.shape, key if place == "the report" else f"{place}.{key}")
     elif isinstance(shape, list):
         _expect(isinstance(value, list), place, "a list")
         for number, item in enumerate(value):
@@ -80,6 +98,16 @@ def check(value: Any, shape: Shape = REPORT, place: str = "the report") -> None:
     else:
         accepted = (int, float) if shape is float else shape
         _expect(isinstance(value, accepted) and not isinstance(value, bool), place, _NAMES[shape])
+
+
+def see_areas(report: Mapping[str, Any]) -> None:
+    """See that a document of the right shape names a driver for each of its specs.
+
+    Raises:
+        ValueError: it does not.
+    """
+    for entry in report["specs"]:
+        _expect(entry["area"] in report["drivers"], "drivers", f"an object with {entry['area']!r}, for {entry['id']}")
 
 
 def _expect(condition: bool, place: str, what: str) -> None:

@@ -11,9 +11,8 @@ from typing import Any
 
 import pytest
 from chromium import Browser, Tab
-from report_documents import of_manifest
+from report_documents import FIREWALL, MANIFEST, of_manifest
 
-from conformance import spec as specs
 from conformance.report import badge, html, joined
 
 CHECKS = Path(__file__).with_name("page_checks.js").read_text()
@@ -48,7 +47,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The pages by name: runs of all specs that ended in each way, one that was spread, and two matrices."""
+    """The pages by name: runs of all specs that ended in each way, one of two drivers that was spread, two matrices."""
     root = tmp_path_factory.mktemp("pages")
 
     def run(name: str, statuses: dict[str, str], **how: Any) -> None:
@@ -68,7 +67,8 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     run("open", {"vlan": "unsupported"})
     run("mixed", MIXED)
     run("error", {**MIXED, "AD-11": "error"}, workers=1)
-    run("spread", MIXED, environment="docker", details={"engine": "29.1.3 at ssh://builder-1"}, workers=4)
+    both = ("netdev", "firewall")
+    run("spread", MIXED, environment="docker", details={"engine": "29.1.3 at ssh://builder-1"}, workers=4, areas=both)
     run("other", {**MIXED, "bridge": "unsupported"}, driver="outside.of_this:AnotherNetDevDriver")
     pages = {name: root / name / "report.html" for name in PAGES[:5]}
     for name, columns in (("joined", ("passed", "open", "spread")), ("many", (*PAGES[:5], "other"))):
@@ -290,7 +290,7 @@ def test_the_filters_of_a_report(tab: Tab, files: dict[str, Path]) -> None:
     tab.evaluate("checks.until(() => document.querySelector('button[type=reset]').hidden)")
     assert tab.evaluate(shown) == everything
     tab.evaluate("checks.choose('environment', '1')")
-    assert set(tab.evaluate(shown)) == {one.id for one in specs.manifest()[1::2]}
+    assert set(tab.evaluate(shown)) == {one.id for one in [*MANIFEST, *FIREWALL][1::2]}
     tab.evaluate("checks.choose('environment', '')")
     # What a spec's evidence says is found too.
     tab.evaluate("checks.choose('text', 'RULESET 0x88b5 bridge')")

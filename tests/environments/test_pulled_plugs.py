@@ -182,7 +182,7 @@ def test_a_full_disk_in_the_machine():
 
     strangers = machines()
     plan = Plan(("BR-01",))
-    settings = launcher.Settings(f"{LinuxNetDevDriver.__module__}:{LinuxNetDevDriver.__qualname__}")
+    settings = launcher.Settings({"netdev": f"{LinuxNetDevDriver.__module__}:{LinuxNetDevDriver.__qualname__}"})
     brought = bundle.collect("refnet.netdev.linux", [])
     with pytest.raises(EnvironmentUnavailable, match="No space left on device"):
         launcher.launch([Full(Options())], plan, settings, Judge(plan), bundle=brought)
