@@ -1,8 +1,9 @@
 """Faults on demand: the Nth request that this process makes of the system fails, or is the one that it dies at.
 
-A request is a netlink message, an ioctl on a tap (on FreeBSD: any ioctl), or the start of a program, whatever code
-makes it. A message that is to fail goes to the kernel with a type that no kernel knows: the refusal that comes back is
-a real one.
+A request is a netlink message, an ioctl on a tap (on FreeBSD: any ioctl), a table of rules that is set as an option of
+a socket, or the start of a program, whatever code makes it. A message that is to fail goes to the kernel with a type
+that no kernel knows: the refusal that comes back is a real one. In place of a program that is to fail, one is started
+that says and does what the program does when the kernel refuses.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import re
 import signal
 import socket
 import struct
@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from conformance import system
+from conformance.asking import only_asks
 
 _HEADER = struct.Struct("=IHHII")
 #: Above every rtnetlink type (RTM_MAX): the kernel answers EOPNOTSUPP.
@@ -28,16 +29,25 @@ _UNKNOWN_TYPE = 0x0FFF
 #: there yet, it tells its listeners of; the others may set what is set already, of which it tells nobody.
 _FIRST_TYPE, _SETTING = 16, (0, 3)
 _NLM_F_EXCL = 0x200
+#: Of netfilter's netlink: what only asks for connections. (Of what nf_tables writes, the kernel tells its listeners.)
+_NETLINK_NETFILTER, _CONNECTIONS, _GET = 12, 1, (1, 4, 5, 6, 7)
+#: linux/netfilter_ipv4/ip_tables.h: IPT_SO_SET_REPLACE and _ADD_COUNTERS, of IPv6 too, and those of arp and bridge.
+_SET_TABLE, _TABLE_LEVELS = (64, 65, 96, 97, 128, 129), (socket.IPPROTO_IP, socket.IPPROTO_IPV6)
 
-#: What a program does that is to fail: what ``ip``, or ``ifconfig``, says and exits with when the kernel refuses.
+#: What a program says on standard error, and exits with, when the kernel refuses: by how its name begins.
 _FAILING = {
-    system.LINUX: ("sh", "-c", "echo 'RTNETLINK answers: No buffer space available' >&2; exit 2"),
-    system.FREEBSD: ("sh", "-c", "echo 'ifconfig: ioctl SIOCAIFADDR: No buffer space available' >&2; exit 1"),
+    "iptables-nft": ("iptables-nft v1.8.9 (nf_tables): line 2: RULE_APPEND failed (No buffer space available)", 4),
+    "ip6tables-nft": ("ip6tables-nft v1.8.9 (nf_tables): line 2: RULE_APPEND failed (No buffer space available)", 4),
+    "iptables": ("iptables-restore v1.8.9 (legacy): iptables-restore: line 2 failed: No buffer space available.", 1),
+    "ip6tables": ("ip6tables-restore v1.8.9 (legacy): ip6tables-restore: line 2 failed: No buffer space available.", 1),
+    "ebtables": ("ebtables v1.8.9 (nf_tables):  RULE_APPEND failed (No buffer space available): rule in chain", 4),
+    "nft": ("netlink: Error: Could not process rule: No buffer space available", 1),
+    "conntrack": ("conntrack v1.4.7 (conntrack-tools): Operation failed: No buffer space available", 1),
+    "pfctl": ("pfctl: DIOCXCOMMIT: No buffer space available", 1),
+    "ifconfig": ("ifconfig: ioctl SIOCAIFADDR: No buffer space available", 1),
+    "": ("RTNETLINK answers: No buffer space available", 2),
 }
-#: Programs of FreeBSD that only ask, whatever they are told, and how the others look when they only ask.
-_ASKERS = {"netstat", "jls", "kldstat", "procstat", "sockstat", "uname", "ps"}
 _IOC_OUT = 0x40000000
-_IFCONFIG_OPTION = re.compile(r"-[aCdDklLmnuv]+|-[fgGj]")
 
 
 class Injection:
@@ -75,6 +85,7 @@ def injected(at: int, *, kill: bool = False) -> Iterator[Injection]:
         for name in ("send", "sendall", "sendto"):
             _patch(patches, socket.socket, name, _sending(injection, getattr(socket.socket, name)))
         _patch(patches, socket.socket, "sendmsg", _sending_parts(injection, socket.socket.sendmsg))
+        _patch(patches, socket.socket, "setsockopt", _setting(injection, socket.socket.setsockopt))
         _patch(patches, subprocess.Popen, "__init__", _starting(injection, subprocess.Popen.__init__))
         _patch(patches, fcntl, "ioctl", _controlling(injection, fcntl.ioctl))
         yield injection
@@ -111,50 +122,48 @@ def _through(injection: Injection, sock: socket.socket, data: Any) -> Any:
         length, kind, flags, *_ = _HEADER.unpack_from(messages, offset)
         if length < _HEADER.size:
             break
-        sets = kind >= _FIRST_TYPE and (kind - _FIRST_TYPE) % 4 in _SETTING and not flags & _NLM_F_EXCL
-        if injection.request(writes=sets):
+        if injection.request(writes=_sets(sock, kind, flags)):
             struct.pack_into("=H", messages, offset + 4, _UNKNOWN_TYPE)
         offset += (length + 3) & ~3
     return bytes(messages)
 
 
+def _sets(sock: socket.socket, kind: int, flags: int) -> bool:
+    """Whether a message sets what nobody may be told of."""
+    if sock.proto == _NETLINK_NETFILTER:
+        return kind >> 8 == _CONNECTIONS and kind & 0xFF not in _GET
+    return kind >= _FIRST_TYPE and (kind - _FIRST_TYPE) % 4 in _SETTING and not flags & _NLM_F_EXCL
+
+
+def _setting(injection: Injection, original: Callable[..., Any]) -> Callable[..., Any]:
+    """Count the tables of rules that are handed over as options of a socket: nobody is told of these."""
+
+    def setsockopt(self: socket.socket, level: int, option: int, *rest: Any) -> Any:
+        is_table = system.NAME == system.LINUX and self.type == socket.SOCK_RAW and level in _TABLE_LEVELS
+        if is_table and option in _SET_TABLE and injection.request(writes=True):
+            raise OSError(errno.ENOBUFS, os.strerror(errno.ENOBUFS))
+        return original(self, level, option, *rest)
+
+    return setsockopt
+
+
 def _starting(injection: Injection, original: Callable[..., Any]) -> Callable[..., Any]:
     def start(self: Any, args: Any, *rest: Any, **kwargs: Any) -> Any:
-        # On Linux whether a program only asks is not for the suite to know: the kernel tells of what it writes.
-        writes = system.NAME != system.LINUX and not only_asks([args] if isinstance(args, str) else list(args))
-        if injection.request(writes=writes):
-            args = _FAILING[system.NAME]
+        words = [args] if isinstance(args, str | bytes | os.PathLike) else args
+        argv = [os.fsdecode(word) for word in words]
+        if injection.request(writes=not only_asks(argv)):
+            args = _failing(os.path.basename(argv[0]))
         return original(self, args, *rest, **kwargs)
 
     return start
 
 
-def only_asks(argv: Sequence[str]) -> bool:
-    """Whether a program of FreeBSD changes nothing when it is started so.
-
-    The kernel does not tell its listeners of everything that is set (a group, a description), so that the commands are
-    looked at instead. What is not known to ask only counts as writing.
-    """
-    program, *words = argv
-    name = os.path.basename(program)
-    if name in _ASKERS:
-        return True
-    if name == "route":
-        return next((word for word in words if not word.startswith("-")), "") in ("get", "show")
-    if name == "sysctl":
-        return not any("=" in word or word == "-f" for word in words)
-    if name != "ifconfig":
-        return False
-    # ifconfig [options] [interface [address family]]: more words, or a "create", set something.
-    names = []
-    while words:
-        word = words.pop(0)
-        if _IFCONFIG_OPTION.fullmatch(word):
-            if word[-1] in "fgGj" and words:
-                words.pop(0)
-        elif word != "--":
-            names.append(word)
-    return len(names) <= 1 or names[1:] in (["inet"], ["inet6"], ["ether"], ["addr"])
+def _failing(name: str) -> Sequence[str]:
+    """Return what is started in the place of a program that is to fail."""
+    wordless = "ifconfig" if system.NAME == system.FREEBSD else ""
+    known = [one for one in _FAILING if one and (name == one or name.startswith(f"{one}-"))]
+    words, status = _FAILING[max(known, key=len) if known else wordless]
+    return ("sh", "-c", f"echo '{words}' >&2; exit {status}")
 
 
 def _controlling(injection: Injection, original: Callable[..., Any]) -> Callable[..., Any]:

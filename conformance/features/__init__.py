@@ -11,6 +11,8 @@ from conformance import system
 
 #: Needs of specs that no driver can declare.
 SECOND_USER = "second-user"
+#: Packets that are bridged can be had to go through the rules for those that are routed.
+FILTERED_BRIDGES = "filtered-bridges"
 
 
 @functools.cache

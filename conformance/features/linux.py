@@ -6,9 +6,10 @@ import os
 from pathlib import Path
 
 from conformance.errors import SuiteError
-from conformance.features import SECOND_USER
+from conformance.features import FILTERED_BRIDGES, SECOND_USER, linux_filters
 from conformance.topology.linux import namespaces
 from conformance.topology.linux.endpoints import LinuxStack, open_tap
+from refnet import firewall
 from refnet.netdev.driver import Capability
 
 _ATTEMPT = "attempt"
@@ -32,6 +33,10 @@ def lacking(feature: str) -> str | None:
     """Return why a capability or a need cannot be had in this environment, in the system's words; None: it can."""
     if feature == SECOND_USER:
         return _second_user()
+    if feature == FILTERED_BRIDGES:
+        return _filtered_bridges()
+    if feature in map(str, firewall.Capability):
+        return linux_filters.lacking(firewall.Capability(feature))
     capability = Capability(feature)
     stack = LinuxStack("probe", namespaces.new_network())
     try:
@@ -65,6 +70,12 @@ def _held(stack: LinuxStack) -> str | None:
             # EINVAL: the tap is there and has several queues, which is all that is asked here.
             return None if error.errno == 22 else f"/dev/net/tun: {error.strerror}"
     return None
+
+
+def _filtered_bridges() -> str | None:
+    if Path("/proc/sys/net/bridge/bridge-nf-call-iptables").exists():
+        return None
+    return "/proc/sys/net/bridge is not there: 'modprobe br_netfilter' on the host loads it, if the kernel has it"
 
 
 def _second_user() -> str | None:

@@ -36,6 +36,16 @@ class Listing:
         return [f"{info['local']}/{info['prefixlen']}" for info in found if not is_link_local(info)]
 
 
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """What a rule has matched: the place where it stands, its text without the numbers, packets and bytes."""
+
+    place: str
+    rule: str
+    packets: int
+    bytes: int
+
+
 class Oracle(abc.ABC):
     """Looks at the network stack of the calling thread."""
 
@@ -77,7 +87,10 @@ class Oracle(abc.ABC):
 
     @abc.abstractmethod
     def state(self) -> State:
-        """Take down everything that a driver could leave behind: links, addresses, routes, rules, settings, locks."""
+        """Take down everything that a driver could leave behind: links, addresses, routes, rules, settings, locks.
+
+        What :meth:`rules` tells is the section :data:`~.state.RULE_SET`.
+        """
 
     @abc.abstractmethod
     def descriptors(self) -> list[str]:
@@ -102,6 +115,23 @@ class Oracle(abc.ABC):
     @abc.abstractmethod
     def listening(self) -> contextlib.AbstractContextManager[Callable[[], list[str]]]:
         """Listen to what the kernel tells of writes; what is yielded returns what has been heard, in words."""
+
+    @abc.abstractmethod
+    def rules(self) -> Mapping[str, str]:
+        """Return all that any packet filter has: its text as the system lists it, by the place where it stands.
+
+        A place is a table of a program and a family (Linux: ``iptables-legacy filter``, ``nft inet name``), or a rule
+        set with its anchors (FreeBSD: ``pf``, ``pf anchor refnet/web``). Counters, handles and times are left out, so
+        that equal texts mean equal rules in equal order. What tools leave behind that does nothing (built-in chains
+        without rules whose policy is to accept, and tables of nothing else) counts as absent. To look makes nothing.
+        """
+
+    @abc.abstractmethod
+    def counters(self) -> list[Counter]:
+        """Return how many packets and bytes each rule has matched, in the order of the rules, as the system tells it.
+
+        Rules that the system does not count for are left out.
+        """
 
     # -- what follows from it ------------------------------------------------------------------------
 

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from conformance.errors import SuiteError
-from conformance.oracles.base import Entry, Listing, Oracle, counted, is_link_local
-from conformance.oracles.state import LINK_LOCAL, State
+from conformance.oracles import linux_rules
+from conformance.oracles.base import Counter, Entry, Listing, Oracle, counted, is_link_local
+from conformance.oracles.state import LINK_LOCAL, RULE_SET, State
 
 #: Seconds for the kernel to bring links to rest (carrier, operational state) before silence is asked of it.
 _REST_LIMIT = 10.0
@@ -54,7 +55,12 @@ _SYSCTLS = (
     "net/ipv6/conf/*/disable_ipv6",
     "net/ipv6/conf/*/forwarding",
     "net/ipv6/conf/*/accept_ra",
+    "net/bridge/bridge-nf-call-iptables",
+    "net/bridge/bridge-nf-call-ip6tables",
+    "net/bridge/bridge-nf-call-arptables",
 )
+#: Files that tools leave behind and that say nothing: the lock of legacy iptables.
+_EMPTY_FILES = {"/run/xtables.lock"}
 
 
 class LinuxOracle(Oracle):
@@ -126,10 +132,19 @@ class LinuxOracle(Oracle):
                 },
                 "route": _keyed(_of_people(routes)),
                 "rule": _keyed(rules + _ip("-6", "rule", "show")),
+                RULE_SET: self.rules(),
                 "setting": _settings(),
-                "file": {str(path): "" for path in sorted(Path("/run").rglob("*")) if not path.is_dir()},
+                "file": dict.fromkeys(_files(), ""),
             }
         )
+
+    def rules(self) -> Mapping[str, str]:
+        """Return what nft(8) and iptables' programs list."""
+        return linux_rules.rules()
+
+    def counters(self) -> list[Counter]:
+        """Return what nft(8) and iptables' programs say that each rule has matched."""
+        return linux_rules.counters()
 
     def descriptors(self) -> list[str]:
         """Return the targets of the links in /proc/self/fd."""
@@ -154,10 +169,11 @@ class LinuxOracle(Oracle):
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[Callable[[], list[str]]]:
-        """Listen to rtnetlink(7)'s notifications."""
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE) as sock:
+        """Listen to rtnetlink(7)'s notifications, and to those of nftables; legacy iptables gives none."""
+        raw = socket.SOCK_RAW | socket.SOCK_NONBLOCK
+        with socket.socket(socket.AF_NETLINK, raw, socket.NETLINK_ROUTE) as sock, linux_rules.listener() as of_rules:
             sock.bind((0, _GROUPS))
-            yield lambda: _heard(sock)
+            yield lambda: _heard(sock) + linux_rules.heard(of_rules)
 
     def evidence(self) -> Mapping[str, str]:
         """Return what a person would look at, as text by file name."""
@@ -169,7 +185,12 @@ class LinuxOracle(Oracle):
             "bridge.txt": ("bridge", "-d", "link", "show"),
             "fdb.txt": ("bridge", "fdb", "show"),
         }
-        return {name: f"$ {' '.join(argv)}\n{_run(*argv, check=False)}" for name, argv in commands.items()}
+        texts = {name: f"$ {' '.join(argv)}\n{_run(*argv, check=False)}" for name, argv in commands.items()}
+        connections = ""
+        # Without connection tracking in the kernel there is no such file.
+        with contextlib.suppress(FileNotFoundError):
+            connections = Path("/proc/thread-self/net/nf_conntrack").read_text()
+        return {**texts, **linux_rules.evidence(connections)}
 
     def rest(self) -> None:
         """Wait until no link is on its way from one state to another."""
@@ -238,6 +259,11 @@ def _settings() -> dict[str, str]:
             with contextlib.suppress(FileNotFoundError), open(f"/proc/sys/{place}") as file:
                 found[place] = file.read().strip()
     return found
+
+
+def _files() -> list[str]:
+    paths = sorted(Path("/run").rglob("*"))
+    return [str(path) for path in paths if not path.is_dir() and str(path) not in _EMPTY_FILES]
 
 
 def _command_line(pid: str) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,10 @@ class State:
 
 #: The section of addresses that the kernel gives by itself when a link comes up: a new one is nobody's doing.
 LINK_LOCAL = "link-local address"
+#: The section of what packet filters have.
+RULE_SET = "rule set"
+#: Lines of a text that are said to have changed; whoever wants all has the evidence.
+_MOST_LINES = 10
 
 
 def difference(before: State, after: State) -> list[str]:
@@ -46,6 +51,8 @@ def _values(state: State) -> Iterator[tuple[str, str]]:
             # A thing that nothing is said of is there all the same.
             if isinstance(thing, Mapping) and thing:
                 yield from ((f"{section} {name} {key}", str(value)) for key, value in thing.items())
+            elif isinstance(thing, str) and "\n" in thing:
+                yield from ((f"{section} {name}", line) for line in thing.splitlines())
             else:
                 yield f"{section} {name}", str(thing or "")
 
@@ -57,4 +64,13 @@ def _changes(old: Any, new: Any, path: str = "") -> list[str]:
             if old.get(key) != new.get(key):
                 changes += _changes(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
         return changes
+    if isinstance(old, str) and isinstance(new, str) and "\n" in old + new:
+        return _changed_lines(old.splitlines(), new.splitlines())
     return [f"{path or 'value'} was {old!r}, is {new!r}"]
+
+
+def _changed_lines(old: Sequence[str], new: Sequence[str]) -> list[str]:
+    """Say which lines have gone (-) and come (+)."""
+    lines = [line for line in difflib.unified_diff(old, new, n=0, lineterm="") if not line.startswith("@@")][2:]
+    more = [f"and {len(lines) - _MOST_LINES} more lines"] if len(lines) > _MOST_LINES else []
+    return [f"{line[0]} {line[1:].strip()}" for line in lines[:_MOST_LINES]] + more

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import socket
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from conformance.topology.frames import Captured, Frame
@@ -79,6 +80,20 @@ class Stack(abc.ABC):
         """
 
     @abc.abstractmethod
+    def stream_socket(self, address: str, port: int = 0) -> socket.socket:
+        """Open a TCP socket in this stack, bound to one of its addresses, to connect or to listen with.
+
+        Its port may be bound again at once (SO_REUSEADDR). The caller closes it.
+
+        Raises:
+            OSError: it cannot be bound so.
+        """
+
+    @abc.abstractmethod
+    def add_neighbour(self, device: str, address: str, mac: str) -> None:
+        """Tell this stack for good which MAC address a neighbour's address is at: it never asks for it."""
+
+    @abc.abstractmethod
     def close(self) -> None:
         """Let go of the stack."""
 
@@ -108,6 +123,22 @@ class Guest(Stack):
     @abc.abstractmethod
     def tagged(self, vlan: int, *addresses: str) -> None:
         """Give the guest addresses in a VLAN of its cable; what it sends from them carries the tag."""
+
+    @abc.abstractmethod
+    def wake(self, *addresses: str, gateways: Sequence[str] = (), neighbours: Mapping[str, str] | None = None) -> None:
+        """Have the guest's kernel own these addresses (``10.0.1.2/24``): it answers for them, and sockets may use them.
+
+        ``gateways`` are the next hops of its default routes, one a family at most, and ``neighbours`` the MAC addresses
+        by address that it is told for good. IPv6 addresses can be used at once.
+        """
+
+    @abc.abstractmethod
+    def sleep(self, *addresses: str) -> None:
+        """Take from the guest's kernel what :meth:`wake` gave it.
+
+        It then answers nothing that is sent to these addresses, neither by a TCP reset nor by an ICMP error, while the
+        endpoint goes on sending and seeing frames.
+        """
 
     @abc.abstractmethod
     def shut(self) -> None:

@@ -75,6 +75,10 @@ class Sandbox(Stack):
         finally:
             near.shut()
 
+    def remove_in_the_end(self, *devices: str) -> None:
+        """Have :meth:`remove_endpoints` take plain devices away."""
+        self._foreign += devices
+
     @abc.abstractmethod
     def remove_plain(self, *devices: str) -> None:
         """Take such plain devices away again; with one end of a cable the other goes."""
@@ -123,9 +127,80 @@ class Sandbox(Stack):
             SuiteError: the system does not let it go.
         """
 
+    # -- firewalls ------------------------------------------------------------------------------------
+
+    @abc.abstractmethod
+    def forward(self, *families: int) -> None:
+        """Make a router of the sandbox for these families (4, 6), as an administrator does.
+
+        :meth:`remove_endpoints` undoes it. Any sandbox, router or not, sends an ICMP error or a TCP reset as often as
+        there is a reason (no rate limits), sends no redirects, and does not look at the way back to a source address.
+        """
+
+    @abc.abstractmethod
+    def prepare_firewall(self) -> None:
+        """Do what an administrator does before a firewall can be used here, and before the state is taken down.
+
+        On Linux that is next to nothing. On FreeBSD pf is enabled, and its main rule set refers to refnet's anchors.
+        """
+
+    @abc.abstractmethod
+    def filter_bridges(self) -> None:
+        """Have bridged packets go through the rules for routed ones as well, where that is a setting of the system.
+
+        On Linux: net.bridge.bridge-nf-call-iptables and its like; on FreeBSD: net.link.bridge.pfil_member. They do not
+        in a new sandbox, and :meth:`remove_endpoints` undoes it.
+
+        Raises:
+            SuiteError: the system cannot.
+        """
+
+    @abc.abstractmethod
+    def foreign_rules(self, owner: str) -> None:
+        """Make rules of somebody else's: in all that the system filters with, of all kinds that it knows.
+
+        They let everything pass, and their comments, and names as far as names go, mention ``owner``. What they are,
+        :meth:`.Oracle.rules` tells. :meth:`remove_endpoints` takes away what is left of them, and nothing else.
+        """
+
+    @abc.abstractmethod
+    def flush_rules(self) -> None:
+        """Do what somebody does who flushes all rules, chains and sets of all packet filters, whosever they are."""
+
+    @abc.abstractmethod
+    def lock_rules(self) -> contextlib.AbstractContextManager[bool]:
+        """Hold the lock that the system's own tools wait for before they write rules.
+
+        What is yielded says whether the system has such a lock.
+        """
+
+    @abc.abstractmethod
+    def connections(self, address: str) -> list[str]:
+        """Return the entries of the connection tracking that have to do with an address, without times and counters."""
+
+    @abc.abstractmethod
+    def own_end(self, protocol: int, address: str, port: int = 0) -> Holder:
+        """Return an endpoint that is this stack itself, for one protocol, and one of its addresses and ports.
+
+        What is sent has to be a frame with an IP packet in it: the packet goes, as it is, the stack's own way out, past
+        its rules for that. What is received is what has come the stack's own way in, past its rules for that, and for
+        this protocol, address and port: with all of it that :func:`.packets.parse` tells, behind an Ethernet header of
+        zeros. As long as it lasts, a UDP or TCP port is open, and the stack says nothing of its own to a datagram.
+        Where the system shows no such packet to programs (FreeBSD: TCP, ICMP echo requests), its answer on its way out
+        stands for it.
+
+        Raises:
+            OSError: the address is not one of this stack, or the port is in use.
+        """
+
     def new_mac(self) -> str:
         """Return a locally administered unicast MAC address that this spec has not used."""
         return "02:" + ":".join(f"{self.random.randrange(256):02x}" for _ in range(5))
+
+    def new_token(self) -> bytes:
+        """Return 32 bytes that occur in nothing else that this spec sends."""
+        self._tokens += 1
+        return b"refnet-%08x-%016x" % (self._tokens, self.random.getrandbits(64))
 
     def frame(
         self,
@@ -138,8 +213,7 @@ class Sandbox(Stack):
         ethertype: int = frames.ETHERTYPE,
     ) -> Frame:
         """Build a frame from one endpoint to another or to a MAC address, with a token of its own."""
-        self._tokens += 1
-        token = b"refnet-%08x-%016x" % (self._tokens, self.random.getrandbits(64))
+        token = self.new_token()
         destination = to if isinstance(to, str) else to.mac
         return frames.build(source or sender.mac, destination, token, vlan=vlan, size=size, ethertype=ethertype)
 
@@ -281,7 +355,11 @@ class Sandbox(Stack):
     def captures(self) -> dict[str, list[Captured]]:
         """Return what each endpoint has sent and seen."""
         self.drain()
-        return {endpoint.name: endpoint.record for endpoint in self._endpoints}
+        seen: dict[str, list[Captured]] = {}
+        for endpoint in self._endpoints:
+            seen.setdefault(endpoint.name, []).extend(endpoint.record)
+        # The ends of the sandbox itself go by one name.
+        return {name: sorted(record, key=lambda one: one.when) for name, record in seen.items()}
 
     @abc.abstractmethod
     def shell(self, pid: int) -> str:

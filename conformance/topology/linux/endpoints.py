@@ -13,22 +13,35 @@ import select
 import socket
 import struct
 import subprocess
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from conformance.errors import SuiteError
-from conformance.topology import frames
 from conformance.topology.base import GUEST_DEVICE, Guest, Stack
 from conformance.topology.frames import Captured, Frame
 from conformance.topology.linux import namespaces
+from conformance.topology.linux.wire import drain_packets, packet_socket
 
-_ETH_P_ALL = 0x0003
-_SOL_PACKET = 263
-_PACKET_AUXDATA = 8
-_PACKET_IGNORE_OUTGOING = 23
-_TP_STATUS_VLAN_VALID = 0x10
 _TUNSETIFF = 0x400454CA
+_SIOCGIFFLAGS, _UP_AND_RUNNING = 0x8913, 0x41
+#: Seconds for the kernel to have an address used.
+_ADDRESS_LIMIT = 30.0
 _IFF_TAP, _IFF_NO_PI, _IFF_MULTI_QUEUE = 0x0002, 0x1000, 0x0100
+
+#: What of it is otherwise, by a kernel's default or by that of the host.
+_FRANK = {
+    "net/ipv4/conf/all/rp_filter": 0,
+    "net/ipv4/conf/default/rp_filter": 0,
+    "net/ipv4/conf/all/send_redirects": 0,
+    "net/ipv4/conf/default/send_redirects": 0,
+    "net/ipv4/icmp_ratelimit": 0,
+    "net/ipv4/icmp_ratemask": 0,
+    "net/ipv6/icmp/ratelimit": 0,
+    "net/ipv4/tcp_syncookies": 0,
+    "net/ipv4/tcp_invalid_ratelimit": 0,
+    **{f"net/bridge/bridge-nf-call-{program}": 0 for program in ("iptables", "ip6tables", "arptables")},
+}
 
 
 class LinuxStack(Stack):
@@ -78,6 +91,21 @@ class LinuxStack(Stack):
                 option = "" if one.endswith(("/31", "/32")) else " broadcast +"
             commands.append(f"addr add {one} dev {device}{option}")
         self.ip(*commands)
+        if not detection:
+            self._await(device, addresses)
+
+    def _await(self, device: str, addresses: Iterable[str]) -> None:
+        """Wait until IPv6 addresses can be used: the kernel makes their routes in its own time (addrconf_dad_work)."""
+        missing = {socket.inet_pton(socket.AF_INET6, one.partition("/")[0]).hex() for one in addresses if ":" in one}
+        deadline = time.monotonic() + _ADDRESS_LIMIT
+        with self.entered():
+            while missing and _is_running(device):
+                # net/ipv6/route.c: destination, its prefix length, both in hexadecimal, and more.
+                routes = Path("/proc/thread-self/net/ipv6_route").read_text().splitlines()
+                missing -= {line[:32] for line in routes if line[33:35] == "80"}
+                if missing and time.monotonic() > deadline:
+                    raise SuiteError(f"the addresses of {device} in {self.name} do not come to be used")
+                time.sleep(0.001 if missing else 0)
 
     def add_route(self, destination: str, gateway: str, device: str) -> None:
         """Add a route, such as one to ``203.0.113.0/24`` or ``default``, by a gateway behind a device."""
@@ -108,6 +136,23 @@ class LinuxStack(Stack):
             raise
         return sock
 
+    def stream_socket(self, address: str, port: int = 0) -> socket.socket:
+        """Open a TCP socket in this stack, bound to one of its addresses, to connect or to listen with."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        with self.entered():
+            sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((address, port))
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def add_neighbour(self, device: str, address: str, mac: str) -> None:
+        """Make a permanent entry with ip(8)."""
+        self.ip(f"neigh replace {address} lladdr {mac} dev {device} nud permanent")
+
     def close(self) -> None:
         """Let go of the namespace."""
         os.close(self.namespace)
@@ -130,6 +175,7 @@ class LinuxGuest(LinuxStack, Guest):
                 f"link set dev {self.port} up",
             )
             quiet(self)
+            frank(self)
             self.ip(
                 "link set dev lo up",
                 f"link set dev {GUEST_DEVICE} up",
@@ -139,7 +185,7 @@ class LinuxGuest(LinuxStack, Guest):
                 ),
             )
             with self.entered():
-                self._socket = _packet_socket(GUEST_DEVICE)
+                self._socket = packet_socket(GUEST_DEVICE)
         except BaseException:
             self.close()
             raise
@@ -160,7 +206,7 @@ class LinuxGuest(LinuxStack, Guest):
 
     def receive(self) -> list[bytes]:
         """Return the frames that have arrived, with their VLAN tags put back where the kernel took them off."""
-        seen = _drain_packets(self._socket)
+        seen = drain_packets(self._socket)
         self.record += (Captured.now(data) for data in seen)
         return seen
 
@@ -169,6 +215,22 @@ class LinuxGuest(LinuxStack, Guest):
         device = f"{GUEST_DEVICE}.{vlan}"
         self.ip(f"link add link {GUEST_DEVICE} name {device} type vlan id {vlan}", f"link set dev {device} up")
         self.add_address(device, *addresses)
+
+    def wake(self, *addresses: str, gateways: Sequence[str] = (), neighbours: Mapping[str, str] | None = None) -> None:
+        """Give it addresses, permanent entries and routes with ip(8)."""
+        self.ip(
+            *(f"addr replace {one} dev {GUEST_DEVICE}{' nodad' if ':' in one else ''}" for one in addresses),
+            *(
+                f"neigh replace {address} lladdr {mac} dev {GUEST_DEVICE} nud permanent"
+                for address, mac in (neighbours or {}).items()
+            ),
+            *(f"route replace default via {gateway} dev {GUEST_DEVICE}" for gateway in gateways),
+        )
+        self._await(GUEST_DEVICE, addresses)
+
+    def sleep(self, *addresses: str) -> None:
+        """Take the addresses away: what is sent to them is another's, and nothing is forwarded."""
+        self.ip(*(f"addr delete {one} dev {GUEST_DEVICE}" for one in addresses))
 
     def shut(self) -> None:
         """Stop seeing frames and let go of the namespace: its end of the cable goes, and the other end with it."""
@@ -185,7 +247,7 @@ class NearEnd:
         self.mac = "02:00:00:00:00:fe"
         self.record: list[Captured] = []
         with stack.entered():
-            self._socket = _packet_socket(guest.port)
+            self._socket = packet_socket(guest.port)
 
     def fileno(self) -> int:
         """Return what to wait on for frames."""
@@ -198,7 +260,7 @@ class NearEnd:
 
     def receive(self) -> list[bytes]:
         """Return the frames that have come out of the cable."""
-        seen = _drain_packets(self._socket)
+        seen = drain_packets(self._socket)
         self.record += (Captured.now(data) for data in seen)
         return seen
 
@@ -321,30 +383,17 @@ def quiet(stack: LinuxStack) -> None:
             stack.sysctl(f"net/ipv6/conf/{scope}/router_solicitations", 0)
 
 
-def _packet_socket(device: str) -> socket.socket:
-    sock = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.htons(_ETH_P_ALL))
-    sock.setsockopt(_SOL_PACKET, _PACKET_AUXDATA, 1)
-    sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-    sock.bind((device, _ETH_P_ALL))
-    return sock
+def frank(stack: LinuxStack) -> None:
+    """Have the stack say all that there is to say, and do nothing to packets but what it is told to."""
+    for key, value in _FRANK.items():
+        # Not every kernel has all of them, nor one without IPv6 or br_netfilter.
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            stack.sysctl(key, value)
 
 
-def _drain_packets(sock: socket.socket) -> list[bytes]:
-    seen: list[bytes] = []
-    while True:
-        try:
-            data, ancillary, _, _ = sock.recvmsg(1 << 16, socket.CMSG_SPACE(20))
-        except BlockingIOError:
-            return seen
-        except OSError as error:
-            if error.errno == errno.ENETDOWN:
-                continue
-            raise
-        for level, kind, value in ancillary:
-            if (level, kind) == (_SOL_PACKET, _PACKET_AUXDATA):
-                # struct tpacket_auxdata: status, len, snaplen, mac, net, vlan_tci, vlan_tpid
-                status, _, _, _, _, tci, tpid = struct.unpack_from("=IIIHHHH", value)
-                if status & _TP_STATUS_VLAN_VALID:
-                    data = data[:12] + struct.pack("!HH", tpid or frames.ETHERTYPE_8021Q, tci) + data[12:]
-        seen.append(data)
+def _is_running(device: str) -> bool:
+    """Whether a device of the calling thread's stack is up and has a carrier."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        answer = fcntl.ioctl(sock, _SIOCGIFFLAGS, struct.pack("16sH22x", device.encode(), 0))
+    flags: int = struct.unpack_from("16xH", answer)[0]
+    return flags & _UP_AND_RUNNING == _UP_AND_RUNNING

@@ -6,6 +6,7 @@ Everything here is made with the ``ip`` command and system calls; nothing is sha
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,13 +14,16 @@ from pathlib import Path
 from conformance.errors import SuiteError
 from conformance.oracles.linux import LinuxOracle
 from conformance.topology.base import Guest, Holder, Stack
-from conformance.topology.linux import namespaces
-from conformance.topology.linux.endpoints import LinuxGuest, LinuxStack, NearEnd, TapHolder, opens_for, quiet
+from conformance.topology.linux import namespaces, rules
+from conformance.topology.linux.endpoints import LinuxGuest, LinuxStack, NearEnd, TapHolder, frank, opens_for, quiet
+from conformance.topology.linux.own import OwnEnd
 from conformance.topology.sandbox import ARRIVAL_LIMIT, Sandbox
 from refnet.netdev.driver import Kind
 
 #: linux/capability.h
 _CAPABILITY_VERSION_3 = 0x20080522
+_FORWARDING = {4: "net/ipv4/ip_forward", 6: "net/ipv6/conf/all/forwarding"}
+_BRIDGED = tuple(f"net/bridge/bridge-nf-call-{program}" for program in ("iptables", "ip6tables", "arptables"))
 
 
 class LinuxSandbox(LinuxStack, Sandbox):
@@ -41,9 +45,11 @@ class LinuxSandbox(LinuxStack, Sandbox):
         namespaces.mount("tmpfs", "/run", "tmpfs", namespaces.MS_NOSUID | namespaces.MS_NODEV)
         self.look = LinuxOracle()
         quiet(self)
+        self._undo = contextlib.ExitStack()
         # The kernel's own default, which a namespace otherwise inherits from the host.
         for scope in ("all", "default"):
             self.sysctl(f"net/ipv4/conf/{scope}/promote_secondaries", 0)
+        frank(self)
         self.ip("link set dev lo up")
 
     # -- building -------------------------------------------------------------------------------------
@@ -144,6 +150,59 @@ class LinuxSandbox(LinuxStack, Sandbox):
         if libc.capset(ctypes.byref(header), data) != 0:
             raise SuiteError(f"capabilities cannot be dropped: {os.strerror(ctypes.get_errno())}")
 
+    # -- firewalls ------------------------------------------------------------------------------------
+
+    def forward(self, *families: int) -> None:
+        """Set what sysctl(8) sets."""
+        for family in families:
+            self._set(_FORWARDING[family], 1)
+
+    def prepare_firewall(self) -> None:
+        """Do nothing: iptables and nftables can be used as they are."""
+
+    def filter_bridges(self) -> None:
+        """Set what br_netfilter has for it; its default is to do so, and this suite's not to."""
+        for key in _BRIDGED:
+            try:
+                self._set(key, 1)
+            except FileNotFoundError:
+                raise SuiteError(
+                    f"/proc/sys/{key} is not there: load the module br_netfilter ('modprobe br_netfilter' on the host)"
+                ) from None
+
+    def _set(self, key: str, value: int) -> None:
+        with self.entered():
+            old = Path("/proc/sys", key).read_text().strip()
+        self.sysctl(key, value)
+        self._undo.callback(self.sysctl, key, old)
+
+    def foreign_rules(self, owner: str) -> None:
+        """Make them with all variants of iptables and ebtables, and with nft(8)."""
+        rules.make_foreign(self, owner)
+        self._undo.callback(rules.unmake_foreign, self, owner)
+
+    def flush_rules(self) -> None:
+        """Flush them with the tools themselves."""
+        rules.flush(self)
+
+    @contextlib.contextmanager
+    def lock_rules(self) -> Iterator[bool]:
+        """Hold the lock of legacy iptables (iptables(8), ``-w``)."""
+        with open("/run/xtables.lock", "a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield True
+
+    def connections(self, address: str) -> list[str]:
+        """Read /proc/net/nf_conntrack."""
+        with self.entered():
+            return rules.connections(address)
+
+    def own_end(self, protocol: int, address: str, port: int = 0) -> OwnEnd:
+        """Open raw sockets."""
+        end = OwnEnd(self, protocol, address, port)
+        self._endpoints.append(end)
+        return end
+
     # -- ending ---------------------------------------------------------------------------------------
 
     def remove_endpoints(self) -> None:
@@ -163,6 +222,7 @@ class LinuxSandbox(LinuxStack, Sandbox):
             with contextlib.suppress(SuiteError):
                 self.ip(f"link delete dev {name}")
         self._foreign.clear()
+        self._undo.close()
 
     def shell(self, pid: int) -> str:
         """Enter the namespaces of the process, its user namespace if it has one of its own."""

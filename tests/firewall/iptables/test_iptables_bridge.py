@@ -1,0 +1,260 @@
+"""Port guards and isolated addresses by ebtables: what is planned, and what frames meet."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import time
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conformance.topology.linux import Sandbox
+from refnet.errors import RuleError
+from refnet.firewall import DhcpIsolation, PortGuard
+from refnet.firewall.iptables import IptablesManager, ebtables
+from refnet.firewall.iptables.ebtables import Ebtables
+from refnet.firewall.iptables.guards import commands, wanted
+
+LIMIT = 60
+MAC = "52:54:00:00:00:01"
+GUARDS = [
+    PortGuard("tap1", MAC, ["192.0.2.1", "2001:db8::1"]),
+    PortGuard("tap1", MAC, ["192.0.2.0/24", "0.0.0.0/0", "2001:db8::/64"]),
+    PortGuard("tap1", MAC, []),
+    PortGuard("tap2", "52:54:00:00:00:02"),
+    PortGuard("tap2", "52:54:00:00:00:02", dhcp_server=True, router=True),
+    PortGuard("a-port-of-15-by", "52:54:00:00:00:03", ["192.0.2.3"]),
+]
+ISOLATIONS = [DhcpIsolation("eth0", "192.0.2.254"), DhcpIsolation("eth1", "192.0.2.254")]
+
+
+def listing(program: str = "ebtables") -> str:
+    return subprocess.run(
+        [program, "-t", "nat", "-L"], capture_output=True, text=True, timeout=LIMIT, check=True
+    ).stdout
+
+
+# -- planning ---------------------------------------------------------------------------------------------
+
+
+class Kernel:
+    """Chains, and lines carried out one by one: at each moment, whoever has had a guard and keeps one, has one."""
+
+    def __init__(self) -> None:
+        self.chains: dict[str, list[str]] = {}
+        self.built_in: dict[str, list[str]] = {"PREROUTING": [], "POSTROUTING": []}
+
+    def do(self, line: str) -> None:
+        verb, chain, *rest = line.split(" ", 2)
+        lines = self.built_in.get(chain, self.chains.get(chain))
+        if verb == "-N":
+            assert lines is None
+            self.chains[chain] = []
+            return
+        assert lines is not None, line
+        if verb == "-A":
+            lines.append(rest[0])
+        elif verb == "-I":
+            lines.insert(0, rest[0])
+        elif verb == "-D":
+            lines.remove(rest[0])
+        elif verb == "-F":
+            lines.clear()
+        elif verb == "-X":
+            assert not lines
+            assert all(chain not in line for one in (*self.chains.values(), *self.built_in.values()) for line in one)
+            del self.chains[chain]
+        else:
+            raise AssertionError(line)
+
+    def guarded(self) -> set[str]:
+        """Return the ports that have a guard which is whole."""
+        found = set()
+        for jump in self.built_in["PREROUTING"]:
+            for line in self.chains[jump.split()[-1]]:
+                if line.startswith("-i ") and self.chains[line.split()[-1]][-1:] == ["-j RETURN"]:
+                    found.add(line.split()[1])
+        return found
+
+    def own(self) -> tuple[dict[str, tuple[str, ...]], dict[str, list[str]]]:
+        jumps = {name: [line.split()[-1] for line in lines] for name, lines in self.built_in.items() if lines}
+        return {name: tuple(lines) for name, lines in self.chains.items()}, jumps
+
+
+_models = st.tuples(
+    st.lists(st.sampled_from(GUARDS), max_size=3, unique_by=lambda guard: guard.port),
+    st.lists(st.sampled_from(ISOLATIONS), max_size=2, unique=True),
+)
+
+
+@given(st.lists(_models, min_size=1, max_size=4), st.integers(0, 60), st.booleans())
+def test_one_by_one_no_port_is_without_its_guard(
+    models: list[tuple[list[PortGuard], list[DhcpIsolation]]], killed_at: int, first: bool
+) -> None:
+    kernel = Kernel()
+    before: set[str] = set()
+    for guards, isolations in models:
+        chains, jumps = wanted("own", guards, isolations)
+        lines = commands(*kernel.own(), chains, jumps, first=first)
+        staying = before & {guard.port for guard in guards}
+        for line in lines[:killed_at]:
+            kernel.do(line)
+            assert staying <= kernel.guarded()
+        # Whoever comes next looks, and makes it whole.
+        for line in commands(*kernel.own(), chains, jumps, first=first):
+            kernel.do(line)
+            assert staying <= kernel.guarded()
+        assert kernel.own() == (chains, {built_in: [name] for built_in, name in jumps.items()})
+        assert commands(*kernel.own(), chains, jumps, first=first) == []
+        before = kernel.guarded()
+        assert before == {guard.port for guard in guards}
+
+
+def test_names_of_chains_fit() -> None:
+    chains, _ = wanted("a-16-bytes-owner", GUARDS[-1:], ISOLATIONS)
+    assert all(len(name) <= 28 and name.startswith("a-16-bytes-owner.") for name in chains)
+    assert len({wanted("own", [one], [])[1]["PREROUTING"] for one in GUARDS}) == len(GUARDS)
+
+
+# -- the real tool ----------------------------------------------------------------------------------------
+
+
+def test_what_is_written_is_read_back_and_not_written_twice(stack: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[list[str]] = []
+    real = ebtables.run
+    monkeypatch.setattr(
+        ebtables, "run", lambda program, lines, *rest: (written.append(lines), real(program, lines, *rest))
+    )
+    for guard in GUARDS:
+        manager = IptablesManager("own")
+        manager.guard_port(guard)
+        for one in ISOLATIONS:
+            manager.isolate_dhcp_address(one.interface, one.address)
+        manager.apply()
+        count = len(written)
+        manager.resync()
+        manager.apply()
+        assert len(written) == count
+        # What an earlier process has left is gone: two chains for the hooks, and the guard's.
+        assert listing().count("Bridge chain: own.") == 3
+    subprocess.run(["ebtables", "-t", "nat", "-A", "PREROUTING", "-s", MAC, "-j", "DROP"], check=True)
+    subprocess.run(["ebtables", "-t", "nat", "-N", "own"], check=True)
+    manager.teardown()
+    assert "own." not in listing()
+    assert f"-s {MAC} -j DROP" in listing()
+    assert "Bridge chain: own," in listing()
+
+
+def test_lines_one_by_one_are_the_same_to_the_tool(stack: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, other = Ebtables("own"), Ebtables("own")
+    one.commit(GUARDS[3:], ISOLATIONS, True, LIMIT)
+    before = listing()
+    one.remove(LIMIT)
+    assert "own." not in listing()
+    monkeypatch.setattr(ebtables, "is_legacy", lambda program: True)
+    other.commit(GUARDS[3:], ISOLATIONS, True, LIMIT)
+    assert sorted(listing().splitlines()) == sorted(before.splitlines())
+    other.commit(GUARDS[:1], (), True, LIMIT)
+    assert listing().count("Bridge chain: own.") == 2
+    other.commit((), (), True, LIMIT)
+    assert "own." not in listing()
+
+
+def test_a_refusal_is_told(stack: Sandbox) -> None:
+    with pytest.raises(RuleError):
+        ebtables.run("ebtables", ["-A nowhere -j DROP"], LIMIT)
+
+
+@pytest.fixture
+def bridge(stack: Sandbox) -> None:
+    """A bridge with ports p1 and p2; what is sent to q1 comes in through p1."""
+    stack.ip("link add br0 type bridge")
+    for number in (1, 2):
+        stack.ip(f"link add q{number} type veth peer name p{number}")
+        stack.ip(f"link set p{number} master br0")
+        for name in (f"q{number}", f"p{number}"):
+            stack.ip(f"link set {name} up")
+    stack.ip("link set br0 up")
+
+
+def arp(mac: str, sender: str, *, ethernet: str | None = None) -> bytes:
+    ours = bytes.fromhex(mac.replace(":", ""))
+    source = bytes.fromhex((ethernet or mac).replace(":", ""))
+    body = struct.pack("!HHBBH", 1, 0x0800, 6, 4, 1) + ours + ip_address(sender).packed + bytes(6) + b"\xc0\x00\x02\x63"
+    return b"\xff" * 6 + source + b"\x08\x06" + body
+
+
+def test_a_guard_is_replaced_without_a_gap(bridge: None) -> None:
+    good, bad = arp(MAC, "192.0.2.1"), arp(MAC, "192.0.2.66")
+    manager = IptablesManager("own")
+    with (
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3)) as far,
+        socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as near,
+    ):
+        far.bind(("q2", 3))
+        near.bind(("q1", 0))
+        deadline = time.monotonic() + LIMIT
+        while good not in heard(far, 0.05):  # the ports are forwarding
+            near.send(good)
+            assert time.monotonic() < deadline
+        for turn in range(30):
+            manager.guard_port(PortGuard("p1", MAC, ["192.0.2.1", f"192.0.2.{turn + 100}"]))
+            manager.apply()
+            near.send(bad)
+            near.send(arp(MAC, "192.0.2.1", ethernet="52:54:00:00:00:99"))
+            fence = arp(MAC, "192.0.2.1") + bytes([turn])
+            near.send(fence)
+            seen: list[bytes] = []
+            while fence not in seen:
+                seen += heard(far, 1)
+                assert time.monotonic() < deadline
+            assert bad not in seen
+            assert all(
+                frame[6:12] == bytes.fromhex(MAC.replace(":", "")) for frame in seen if frame[12:14] == b"\x08\x06"
+            )
+
+
+def heard(sock: socket.socket, limit: float) -> list[bytes]:
+    frames = []
+    while select.select([sock], [], [], limit if not frames else 0)[0]:
+        frames.append(sock.recv(2048))
+    return frames
+
+
+def test_killed_at_any_moment_the_next_one_converges(stack: Sandbox, tmp_path: Path) -> None:
+    code = (
+        "import sys, refnet.firewall as f\n"
+        "from refnet.firewall.iptables import ebtables\n"
+        "ebtables.is_legacy = lambda program: True\n"  # one line after the other
+        "one = f.get_manager('own', 'iptables'); n = 0\n"
+        "while True:\n"
+        "    n += 1\n"
+        "    one.guard_port(f.PortGuard('tap1', '52:54:00:00:00:01', [f'192.0.2.{n % 250}'])); one.apply()\n"
+        "    open(sys.argv[1], 'w').close()\n"
+    )
+    for moment in range(4):
+        ready = tmp_path / str(moment)
+        child = subprocess.Popen([sys.executable, "-c", code, str(ready)], start_new_session=True)
+        try:
+            deadline = time.monotonic() + LIMIT
+            while not ready.exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.001)
+            time.sleep(0.013 * moment)  # anywhere
+        finally:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait(LIMIT)
+        one = IptablesManager("own")
+        one.guard_port(GUARDS[3])
+        one.apply()
+        chains, jumps = wanted("own", GUARDS[3:4], [])
+        assert ebtables.read(listing(), "own.") == (chains, {name: [chain] for name, chain in jumps.items()})
