@@ -132,7 +132,7 @@ def test_the_actions_in_the_docs_are_some() -> None:
         ("[[chain]]\nname = 'a'\n[[chain.rule]]\naction = 'drop'\nlimit = 1.5", "limit 1.5 is not possible"),
         ("[[port-guard]]\nport = 'tap1'", "port-guard 1: it has no 'mac-address'"),
         ("[[port-guard]]\nport = 'a b'\nmac-address = '52:54:00:12:34:56'", "port 'a b' is not possible"),
-        ("[[dhcp-isolation]]\ninterface = 'eth1'\naddress = '::1'", "is an IPv4 address, not '::1'"),
+        ("[[dhcp-isolation]]\ninterface = 'eth1'\naddress = '::1'", "::1 is not an IPv4 address"),
     ],
 )
 def test_what_cannot_be_is_said_with_its_place(document: str, said: str) -> None:

@@ -288,7 +288,7 @@ def test_a_chain_with_another_hook_is_a_mismatch(manager: Recording) -> None:
         (lambda m: m.add_rule("a", Rule(CHECKSUM_FILL, protocol="udp")), "ChecksumFill is for table mangle"),
         (lambda m: m.guard_port("tap1"), "'tap1' is no PortGuard"),
         (lambda m: m.unguard_port("tap 1"), "port 'tap 1' is not possible"),
-        (lambda m: m.isolate_dhcp_address("eth1", "::1"), "is an IPv4 address, not '::1'"),
+        (lambda m: m.isolate_dhcp_address("eth1", "::1"), "::1 is not an IPv4 address"),
         (lambda m: m.probe("flying"), "'flying' is no capability"),
     ],
 )

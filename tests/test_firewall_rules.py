@@ -166,10 +166,10 @@ def test_what_cannot_be(fields: dict[str, Any], said: str) -> None:
         (lambda: Jump("a b"), "chain 'a b' is not possible"),
         (lambda: Jump("-j"), "chain '-j' is not possible"),
         (lambda: Reject("no"), "a packet cannot be rejected with 'no': known are port-unreachable"),  # type: ignore[arg-type]
-        (lambda: Snat("0.0.0.0"), "SNAT needs one unicast address"),
-        (lambda: Snat("192.0.2.0/24"), "SNAT needs an IPv4 or IPv6 address, not '192.0.2.0/24'"),
-        (lambda: Dnat("224.0.0.1"), "DNAT needs one unicast address"),
-        (lambda: Dnat("fe80::1%eth0"), "DNAT needs one unicast address without a zone"),
+        (lambda: Snat("0.0.0.0"), "SNAT's address 0.0.0.0 is no unicast address"),
+        (lambda: Snat("192.0.2.0/24"), "SNAT's address '192.0.2.0/24' is not"),
+        (lambda: Dnat("224.0.0.1"), "DNAT's address 224.0.0.1 is no unicast address"),
+        (lambda: Dnat("fe80::1%eth0"), "'fe80::1%eth0' is not an IPv4 or IPv6 address"),
         (lambda: Dnat("192.0.2.1", (2, 1)), "port (2, 1) is neither"),
         (lambda: Redirect(-1), "port -1 is neither"),
         (lambda: Masquerade("x"), "port 'x' is neither"),  # type: ignore[arg-type]
@@ -185,7 +185,7 @@ def test_what_cannot_be(fields: dict[str, Any], said: str) -> None:
         (lambda: PortGuard("tap1", "nonsense"), "MAC address 'nonsense'"),
         (lambda: PortGuard("tap1", MAC, Not("192.0.2.1")), "those that it may use"),
         (lambda: PortGuard("tap1", MAC, router=1), "router must be True or False"),  # type: ignore[arg-type]
-        (lambda: DhcpIsolation("eth1", "2001:db8::1"), "is an IPv4 address"),
+        (lambda: DhcpIsolation("eth1", "2001:db8::1"), "2001:db8::1 is not an IPv4 address"),
     ],
 )
 def test_actions_and_guards_that_cannot_be(make: Any, said: str) -> None:

@@ -76,9 +76,13 @@ def capabilities(options: Namespace) -> Answer:
 
 
 def _manager(owner: str, options: Namespace) -> FirewallManager:
-    from refnet.firewall import get_manager
+    from refnet import config
+    from refnet.firewall import ENTRY_POINTS, FirewallManager
 
-    return get_manager(owner, options.driver)
+    # One of its own, not the process's: each command begins with an empty model.
+    chosen = config.choice(ENTRY_POINTS, options.driver)
+    manager: FirewallManager = config.load_class(ENTRY_POINTS, chosen, FirewallManager)(owner)  # type: ignore[type-abstract]
+    return manager
 
 
 def _chain_text(heading: str, rules: Sequence[Rule | str]) -> str:

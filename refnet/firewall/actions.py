@@ -6,7 +6,6 @@ what they need, such as ``Jump("local")`` or ``Dnat("192.0.2.10", ports=(8080, 8
 
 from __future__ import annotations
 
-import ipaddress
 from dataclasses import dataclass
 from enum import Enum
 
@@ -171,10 +170,7 @@ CHECKSUM_FILL = ChecksumFill()
 
 
 def _address(value: str | IPAddress, what: str) -> IPAddress:
-    try:
-        address = ipaddress.ip_address(value)
-    except ValueError:
-        raise InvalidArgument(f"{what} needs an IPv4 or IPv6 address, not {shown(value)}") from None
-    if getattr(address, "scope_id", None) or address.is_unspecified or address.is_multicast:
-        raise InvalidArgument(f"{what} needs one unicast address without a zone, not {shown(value)}")
+    address = values.address(value, f"{what}'s address")
+    if address.is_unspecified or address.is_multicast:
+        raise InvalidArgument(f"{what}'s address {address} is no unicast address")
     return address

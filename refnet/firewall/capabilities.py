@@ -30,6 +30,8 @@ class Capability(str, Enum):
     POSITION = "position"
     #: Port guards and the isolation of DHCP addresses.
     LAYER2 = "layer2"
+    #: What a guarded port's neighbour discovery tells of is looked at, not only whom it comes from.
+    NEIGHBOUR_TARGETS = "neighbour-targets"
     FORGET_CONNECTIONS = "forget-connections"
 
     __str__ = str.__str__

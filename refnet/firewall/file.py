@@ -82,6 +82,8 @@ _MATCHES = (
     "limit",
     "comment",
 )
+#: The keys of a guard; it needs the first two.
+_GUARD = ("port", "mac-address", "addresses", "dhcp-server", "router", "neighbour-targets")
 _CONSTANTS: dict[str, Action] = {"accept": ACCEPT, "drop": DROP, "return": RETURN, "checksum-fill": CHECKSUM_FILL}
 #: Actions that can stand alone, with what they are then.
 _ALONE: dict[str, Action] = {"reject": Reject(), "masquerade": Masquerade(), "log": Log()}
@@ -171,7 +173,7 @@ def parse(document: Mapping[str, Any]) -> RuleFile:
     guards, isolations = [], []
     for number, entry in enumerate(_tables(document, "port-guard"), 1):
         with _at(f"port-guard {number}"):
-            _known(entry, ("port", "mac-address", "addresses", "dhcp-server", "router"), "it", ("port", "mac-address"))
+            _known(entry, _GUARD, "it", _GUARD[:2])
             guards.append(PortGuard(**_fields(entry)))
     for number, entry in enumerate(_tables(document, "dhcp-isolation"), 1):
         with _at(f"dhcp-isolation {number}"):

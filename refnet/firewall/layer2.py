@@ -10,7 +10,6 @@ from refnet import names
 from refnet.errors import InvalidArgument
 from refnet.firewall import values
 from refnet.firewall.values import IPNetwork
-from refnet.names import shown
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -27,6 +26,9 @@ class PortGuard:
             address, RFC 4291 appendix A).
         dhcp_server: whether it may answer as a DHCP or DHCPv6 server.
         router: whether it may send router advertisements and ICMP redirects.
+        neighbour_targets: whether the guard is to be refused by a backend that cannot look into neighbour discovery
+            (Unsupported, capability neighbour-targets). Those that can, do so in any case: without, a guest can still
+            tell its neighbours, from its own address, that another IPv6 address is at its MAC address.
     """
 
     port: str
@@ -34,6 +36,7 @@ class PortGuard:
     addresses: tuple[IPNetwork, ...] | None
     dhcp_server: bool
     router: bool
+    neighbour_targets: bool
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class PortGuard:
         *,
         dhcp_server: bool = False,
         router: bool = False,
+        neighbour_targets: bool = False,
     ) -> None:
         """Validate.
 
@@ -58,6 +62,7 @@ class PortGuard:
         object.__setattr__(self, "addresses", () if none_at_all else None if found is None else found.values)
         object.__setattr__(self, "dhcp_server", names.flag(dhcp_server, "dhcp_server"))
         object.__setattr__(self, "router", names.flag(router, "router"))
+        object.__setattr__(self, "neighbour_targets", names.flag(neighbour_targets, "neighbour_targets"))
 
     @property
     def link_local(self) -> ipaddress.IPv6Address:
@@ -84,9 +89,8 @@ class DhcpIsolation:
         Raises:
             InvalidArgument: a value is none.
         """
-        try:
-            parsed = ipaddress.IPv4Address(address)
-        except ValueError:
-            raise InvalidArgument(f"a DHCP server's address is an IPv4 address, not {shown(address)}") from None
+        parsed = values.address(address, "DHCP server's address")
+        if parsed.version != 4:
+            raise InvalidArgument(f"DHCP server's address {parsed} is not an IPv4 address")
         object.__setattr__(self, "interface", names.device_name(interface, "interface"))
         object.__setattr__(self, "address", parsed)

@@ -32,7 +32,7 @@ from refnet.firewall.model import Chain, Change, Hook, Key, Model, Table
 from refnet.firewall.nova import NovaTables
 from refnet.firewall.rules import Rule
 from refnet.firewall.values import IPAddress
-from refnet.names import device_name, seconds, shown
+from refnet.names import device_name, flag, seconds, shown
 
 __all__ = ["Capability", "Counter", "FirewallManager", "Standing", "needs"]
 
@@ -217,8 +217,9 @@ class FirewallManager(abc.ABC):
                 leads back; or the action is not for this table or hook.
             Unsupported: the backend cannot express the rule.
         """
+        at_front = flag(first, "first")
         with self._lock:
-            self._model.add_rule(table, chain, rule, self._checked_render, first=first)
+            self._model.add_rule(table, chain, rule, self._checked_render, first=at_front)
 
     @operation
     def remove_rule(self, chain: str, rule: Rule, *, table: Table | str = Table.FILTER) -> None:
@@ -235,11 +236,13 @@ class FirewallManager(abc.ABC):
         """Keep a bridge's port from pretending; a guard of the same port is replaced.
 
         Raises:
-            Unsupported: the backend has no layer 2.
+            Unsupported: the backend has no layer 2, or not all that the guard asks for.
         """
         if not isinstance(guard, PortGuard):
             raise InvalidArgument(f"{shown(guard)} is no PortGuard: make one with refnet.firewall.PortGuard(…)")
         self._needs(Capability.LAYER2)
+        if guard.neighbour_targets:
+            self._needs(Capability.NEIGHBOUR_TARGETS)
         with self._lock:
             if self._guards.get(guard.port) != guard:
                 self._guards[guard.port] = guard

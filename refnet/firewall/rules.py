@@ -104,7 +104,7 @@ class Rule:
             "source_mac": values.any_of(source_mac, "source MAC address", names.mac_address),
             "states": values.any_of(states, "states", _state),
             "icmp_type": None if icmp_type is None else protocols.icmp_type(icmp_type, protocol),
-            "mark": None if mark is None else values.mark(*(mark if isinstance(mark, tuple) else (mark,))),
+            "mark": None if mark is None else values.masked_mark(mark),
             "limit": None if limit is None else values.rate(limit),
             "comment": None if comment is None else values.text(comment, "comment", values.MAX_COMMENT),
         }

@@ -6,6 +6,7 @@ wrong, what was expected, and with which value.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -174,6 +175,19 @@ def network(value: object) -> IPNetwork:
         raise InvalidArgument(f"address {shown(value)} has bits set behind its prefix: write {str(meant)!r}") from None
 
 
+def address(value: object, what: str) -> IPAddress:
+    """Return an IPv4 or IPv6 address, without prefix length and zone.
+
+    Raises:
+        InvalidArgument: it is none.
+    """
+    # Numbers, which ipaddress takes for addresses, are a caller's mistake.
+    if isinstance(value, str | ipaddress.IPv4Address | ipaddress.IPv6Address) and "%" not in str(value):
+        with contextlib.suppress(ValueError):
+            return ipaddress.ip_address(value)
+    raise InvalidArgument(f"{what} {shown(value)} is not an IPv4 or IPv6 address such as '192.0.2.1'")
+
+
 def port_range(value: object) -> PortRange:
     """Return a port (80, "80") or a range of ports ("8000-8010", "8000:8010", (8000, 8010)), from 0 to 65535.
 
@@ -211,6 +225,19 @@ def mark(value: object, mask: object = 0xFFFFFFFF) -> Mark:
     if value & ~mask:
         raise InvalidArgument(f"mark {value:#x} has bits outside its mask {mask:#x}")
     return Mark(value, mask)
+
+
+def masked_mark(value: object) -> Mark:
+    """Return a mark given as :class:`Mark`, as a tuple of value and mask, or as a number.
+
+    Raises:
+        InvalidArgument: it is none.
+    """
+    if isinstance(value, tuple):
+        if not 1 <= len(value) <= 2:
+            raise InvalidArgument(f"mark {shown(value)} is neither a number nor a number and its mask")
+        return mark(*value)
+    return mark(value)
 
 
 def rate(value: object) -> Rate:
