@@ -215,6 +215,20 @@ def test_deferred_takes_everything_back_at_an_exception(manager: Recording) -> N
     assert manager.commits == ["layer2"]
 
 
+def test_a_teardown_is_no_part_of_what_is_taken_back(manager: Recording) -> None:
+    manager.add_rule("a", A)
+    manager.apply()
+    manager.commits.clear()
+    with pytest.raises(KeyError), manager.deferred():  # noqa: PT012 - the block is what is tried
+        manager.teardown()
+        manager.host.clear()
+        raise KeyError
+    assert manager.rules("a") == (A,)
+    manager.apply()
+    assert manager.commits == ["all"]
+    assert manager.host == manager.model
+
+
 def test_novas_way_to_defer(manager: Recording) -> None:
     manager.defer_apply_on()
     manager.add_rule("a", A)

@@ -141,7 +141,7 @@ class Log:
 
     def __post_init__(self) -> None:
         """Validate the prefix (29: iptables-extensions(8), LOG)."""
-        object.__setattr__(self, "prefix", values.text(self.prefix, "log prefix", 29) if self.prefix else "")
+        object.__setattr__(self, "prefix", values.text(self.prefix, "log prefix", 29) if self.prefix != "" else "")
 
 
 @dataclass(frozen=True, slots=True)

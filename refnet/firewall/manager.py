@@ -113,6 +113,7 @@ class FirewallManager(abc.ABC):
         self._layer2_changed = False
         self._synced = False
         self._deferrals = 0
+        self._teardowns = 0
         self._nova: NovaTables | None = None
 
     def __enter__(self: Self) -> Self:
@@ -318,13 +319,15 @@ class FirewallManager(abc.ABC):
                 yield
                 return
             layer2 = dict(self._guards), dict(self._isolations), self._layer2_changed
-            nova = self._nova.notes() if self._nova else None
+            nova, teardowns = self._nova.notes() if self._nova else None, self._teardowns
             self._model.begin()
             self._deferrals = 1
             try:
                 yield
             except BaseException:
                 self._model.undo()
+                # A teardown within has emptied the host.
+                self._synced = self._synced and self._teardowns == teardowns
                 self._guards, self._isolations, self._layer2_changed = layer2
                 if self._nova:
                     self._nova.restore(nova)
@@ -350,10 +353,14 @@ class FirewallManager(abc.ABC):
             TeardownFailed: something could not be removed; the rest has been. All reasons are in ``errors``.
         """
         with self._lock:
+            self._teardowns += 1
+            self._synced = False  # if something cannot be removed
             self._remove_all()
-            self._model = Model()
+            self._model.clear()
+            self._model.changes = {}
             self._guards, self._isolations, self._layer2_changed = {}, {}, False
-            self._nova = None
+            if self._nova:
+                self._nova.restore(None)
             self._synced = True
 
     @abc.abstractmethod

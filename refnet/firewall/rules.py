@@ -34,7 +34,8 @@ class Rule:
         protocol: its name in lower case where the tools have one (``tcp``, ``udp``, ``icmp``, ``ipv6-icmp``, …;
             ``icmpv6`` and ``icmp6`` are taken for the last), else its number as text.
         source, destination: networks.
-        source_ports, destination_ports: ranges of ports, for the protocols that have ports.
+        source_ports, destination_ports: ranges of ports, for the protocols that have ports; (80, 443) are two ports,
+            "80-443" or [(80, 443)] is a range.
         in_interface: the device that the packet came by, by its name; hooks input, forward, prerouting.
         out_interface: the device that it leaves by; hooks output, forward, postrouting.
         source_mac: the sender's MAC address; hooks input, forward, prerouting.
