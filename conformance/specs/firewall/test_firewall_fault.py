@@ -1,0 +1,277 @@
+"""Killed and refused: at each of the requests that an apply or teardown makes, without privileges and without tools.
+
+What a request is that fails, or that the process dies at, :mod:`conformance.faults` says.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+
+from conformance import faults
+from conformance.errors import SuiteError
+from conformance.harness import FirewallUnderTest, in_child
+from conformance.spec import spec
+from conformance.specs.firewall.old_and_new import CHANGE, NEW, NONE, OLD, Ground, new, old
+from conformance.topology.sandbox import Sandbox
+from refnet.errors import PermissionDenied, RefnetError, TeardownFailed, ToolMissing
+from refnet.firewall import Capability
+
+FILTER = Capability.FILTER
+#: More requests than any call makes, by far.
+_MOST_REQUESTS = 200
+
+
+def _counting(what: str) -> Iterator[int]:
+    yield from range(1, _MOST_REQUESTS)
+    raise SuiteError(f"{what} makes more than {_MOST_REQUESTS} requests: there is no end to it")
+
+
+def _dies_at(what: str, call: Callable[[], object]) -> Iterator[int]:
+    """Have child processes make a call and be killed at the first, the second, … request, until one comes through."""
+
+    def child(at: int) -> None:
+        with faults.injected(at, kill=True):
+            call()
+
+    for at in _counting(what):
+        status = in_child(lambda at=at: child(at))  # type: ignore[misc]
+        if status != -signal.SIGKILL:
+            assert status == 0, f"{what} fails in another process, with nothing in its way"
+            if at == 1:
+                raise SuiteError(f"{what} makes no request that it could be killed at: this proves nothing")
+            return
+        yield at
+
+
+# -- killed -----------------------------------------------------------------------------------------------
+
+
+@spec(
+    "FF-01",
+    "A manager that is killed anywhere in its first apply leaves the old rules or the new ones, and the next one's "
+    "apply finishes it.",
+    capability=FILTER,
+)
+def test_killed_in_whole(firewall: FirewallUnderTest, net: Sandbox) -> None:
+    ground = Ground(firewall, net)
+
+    def call() -> None:
+        manager = firewall.fresh()
+        new(manager)
+        manager.apply()
+
+    before = firewall.fresh()
+    old(before)
+    before.apply()
+    for at in _dies_at("the first apply", call):
+        ground.see(f"after a kill at request {at} of the first apply", OLD, NEW)
+        with firewall.fresh() as after:
+            new(after)
+            after.apply()
+        ground.see(f"after a kill at request {at} and the apply of the next manager", NEW)
+        before.resync()
+        ground.see("the old rules, applied again", OLD)
+
+
+@spec(
+    "FF-02",
+    "A manager that is killed anywhere in the apply of a change leaves the rules before it or after it, and the next "
+    "one's apply finishes it.",
+    capability=FILTER,
+)
+def test_killed_in_change(firewall: FirewallUnderTest, net: Sandbox) -> None:
+    ground = Ground(firewall, net)
+    chain = old(firewall)
+    firewall.apply()
+
+    def call() -> None:
+        # A fork of the manager, which knows what stands, as it would in its own process.
+        for rule in CHANGE:
+            firewall.add_rule(chain, rule, first=True)
+        firewall.apply()
+
+    for at in _dies_at("the apply of a change", call):
+        ground.see(f"after a kill at request {at} of the apply of a change", OLD, NEW)
+        with firewall.fresh() as after:
+            new(after)
+            after.apply()
+        ground.see(f"after a kill at request {at} and the apply of the next manager", NEW)
+        firewall.resync()
+        ground.see("the old rules, applied again", OLD)
+
+
+@spec(
+    "FF-03",
+    "After a kill anywhere in teardown, the next teardown removes all that is left.",
+    capability=FILTER,
+)
+def test_killed_in_teardown(firewall: FirewallUnderTest, net: Sandbox) -> None:
+    ground = Ground(firewall, net)
+    untouched = net.look.rules()
+    old(firewall)
+    firewall.apply()
+    for at in _dies_at("teardown", lambda: firewall.fresh().teardown()):
+        with firewall.fresh() as after:
+            after.teardown()
+        ground.see(f"after a kill at request {at} of teardown, and another teardown", NONE)
+        left = net.look.rules()
+        assert left == untouched, f"after a kill at request {at} of teardown and another teardown, there is {left}"
+        firewall.resync()
+    firewall.teardown()
+
+
+# -- refused ----------------------------------------------------------------------------------------------
+
+
+@spec(
+    "FF-04",
+    "Whichever request of apply fails, it raises with each family's rules as before or applied, and the next apply "
+    "goes through.",
+    capability=FILTER,
+)
+def test_fails(firewall: FirewallUnderTest, net: Sandbox) -> None:
+    ground = Ground(firewall, net)
+    old(firewall)
+    firewall.apply()
+    for at in _counting("apply"):
+        with firewall.fresh() as manager:
+            new(manager)
+            error: RefnetError | None = None
+            with faults.injected(at) as injection:
+                try:
+                    manager.apply()
+                except RefnetError as found:
+                    error = found
+            if not injection.hit:
+                assert error is None, f"apply fails without a fault: {error}"
+                if at == 1:
+                    raise SuiteError("apply makes no request that could fail: this proves nothing")
+                break
+            if error is None:
+                ground.see(f"request {at} of apply failed, and it has said nothing", NEW)
+            else:
+                ground.see(f"request {at} of apply failed", OLD, NEW)
+                assert error.operation == "apply", f"the error of apply says that it is from {error.operation!r}"
+            manager.apply()
+            ground.see(f"request {at} of apply failed, and the next apply went through", NEW)
+        firewall.resync()
+
+
+@spec(
+    "FF-05",
+    "Whichever request of the apply of a change fails, each family's rules are as before or applied, and the next "
+    "apply goes through.",
+    capability=FILTER,
+)
+def test_change_fails(firewall: FirewallUnderTest, net: Sandbox) -> None:
+    ground = Ground(firewall, net)
+    chain = old(firewall)
+    firewall.apply()
+    for at in _counting("the apply of a change"):
+        for rule in CHANGE:
+            firewall.add_rule(chain, rule, first=True)
+        error: RefnetError | None = None
+        with faults.injected(at) as injection:
+            try:
+                firewall.apply()
+            except RefnetError as found:
+                error = found
+        if not injection.hit:
+            assert error is None, f"the apply of a change fails without a fault: {error}"
+            if at == 1:
+                raise SuiteError("the apply of a change makes no request that could fail: this proves nothing")
+            break
+        possible = (NEW,) if error is None else (OLD, NEW)
+        ground.see(f"request {at} of the apply of a change failed ({error})", *possible)
+        firewall.apply()
+        ground.see(f"request {at} of the apply of a change failed, and the next apply went through", NEW)
+        for rule in CHANGE:
+            firewall.remove_rule(chain, rule)
+        firewall.apply()
+        ground.see("the change taken back", OLD)
+
+
+@spec(
+    "FF-16",
+    "Whichever request of teardown fails, it says so or has removed all, and the next teardown removes the rest.",
+    capability=FILTER,
+)
+def test_teardown_fails(firewall: FirewallUnderTest, net: Sandbox) -> None:
+    untouched = net.look.rules()
+    for at in _counting("teardown"):
+        old(firewall)
+        firewall.apply()
+        error: RefnetError | None = None
+        with faults.injected(at) as injection:
+            try:
+                firewall.teardown()
+            except RefnetError as found:
+                error = found
+        if error is None:
+            left = net.look.rules()
+            assert left == untouched, f"request {at} of teardown failed, it has said nothing, and there is {left}"
+        if not injection.hit:
+            assert error is None, f"teardown fails without a fault: {error}"
+            break
+        firewall.teardown()
+        left = net.look.rules()
+        assert left == untouched, f"request {at} of teardown failed, and after the next teardown there is {left}"
+
+
+@spec(
+    "FF-06",
+    "Without the privilege, apply and resync raise PermissionDenied, teardown tells it as its reason, and nothing has "
+    "changed.",
+    capability=FILTER,
+)
+def test_without_privilege(firewall: FirewallUnderTest, net: Sandbox) -> None:
+    old(firewall)
+    firewall.apply()
+
+    def unprivileged() -> None:
+        manager = firewall.fresh()
+        new(manager)
+        net.drop_privileges()
+        for what, call in (("apply", manager.apply), ("resync", manager.resync), ("teardown", manager.teardown)):
+            try:
+                call()
+            except PermissionDenied:
+                continue
+            except TeardownFailed as error:
+                if all(isinstance(one, PermissionDenied) for one in error.errors):
+                    continue
+                raise
+            raise AssertionError(f"{what} went through without the privilege")
+
+    with net.look.unchanged("calls without privilege"):
+        status = in_child(unprivileged)
+    assert status == 0, "a call without privilege was not refused with PermissionDenied"
+
+
+@spec(
+    "FF-07",
+    "Where a tool is not installed, apply raises ToolMissing, which names the tool, and nothing has changed.",
+    capability=FILTER,
+)
+def test_without_tools(firewall: FirewallUnderTest, net: Sandbox) -> None:
+    old(firewall)
+    firewall.apply()
+    manager = firewall.fresh()
+    new(manager)
+    path = os.environ["PATH"]
+    with net.look.unchanged("an apply without tools"):
+        os.environ["PATH"] = "/nonexistent"
+        try:
+            manager.apply()
+        except ToolMissing as error:
+            said = error
+        except RefnetError as error:
+            raise AssertionError(f"without tools, apply raises {type(error).__name__}: {error}") from error
+        else:
+            raise AssertionError("without tools, apply goes through")
+        finally:
+            os.environ["PATH"] = path
+    assert said.tool and said.tool in str(said), f"the error does not name the missing tool: {said}"
+    manager.apply()
