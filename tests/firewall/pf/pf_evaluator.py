@@ -5,6 +5,7 @@ Only what the layouts of refnet use is understood; anything else is an error, so
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import shlex
 from dataclasses import dataclass, field
@@ -54,10 +55,8 @@ def passes(layout: Layout, packet: Packet, *, undecided: bool = True) -> bool:
 
 def _asked(layout: Layout, packet: Packet, direction: str, *, undecided: bool) -> bool:
     verdict = _Verdict(tag=packet.tag)
-    try:
+    with contextlib.suppress(_Quick):
         _walk(layout, layout.entrance, packet, direction, verdict)
-    except _Quick:
-        pass
     packet.tag = verdict.tag
     return undecided if verdict.passes is None else verdict.passes
 

@@ -7,7 +7,7 @@ import ipaddress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from pf_evaluator import Packet, passes
 
@@ -46,9 +46,7 @@ def _rules(draw: Any, hook: str, jumps: tuple[str, ...], *, leaving: bool) -> Ru
         if name == "in_interface" or hook == "output" or leaving
     ]
     for name in devices:
-        fields[name] = draw(
-            st.lists(st.sampled_from(_DEVICES), min_size=1, max_size=2) | st.sampled_from(_DEVICES).map(Not)
-        )
+        fields[name] = draw(_several(st.sampled_from(_DEVICES)))
     actions = [ACCEPT, DROP, Reject(), *map(Jump, jumps), *([] if leaving else [RETURN])]
     return Rule(draw(st.sampled_from(actions)), **fields)
 
@@ -143,7 +141,7 @@ def _promised(model: Model, packet: Packet) -> bool | None:
 @pytest.mark.parametrize(
     ("hook", "leaving"), [("input", False), ("output", False), ("forward", False), ("forward", True)]
 )
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(data=st.data())
 def test_first_match_decides_as_on_linux(hook: str, leaving: bool, data: Any) -> None:
     model = data.draw(_models(hook, leaving=leaving))
