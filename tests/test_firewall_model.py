@@ -359,7 +359,6 @@ def test_translations_are_for_some_hooks(hook: str, rule: Rule, way: str) -> Non
     ("hook", "said", "match"),
     [
         ("output", "in interface", {"in_interface": "a"}),
-        ("output", "source mac", {"source_mac": "02:00:00:00:00:01"}),
         ("input", "out interface", {"out_interface": "a"}),
     ],
 )
@@ -368,6 +367,18 @@ def test_what_a_packet_does_not_have_at_a_hook(hook: str, said: str, match: dict
     manager.add_chain("at", hook=hook)
     with pytest.raises(InvalidArgument, match=f"a packet has no {said} at hook {hook}"):
         manager.add_rule("at", Rule(DROP, **match))
+
+
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_packet_from_this_host_has_no_source_mac_address(deep: bool) -> None:
+    manager = Recording()
+    manager.add_chain("at", hook="output")
+    manager.add_chain("below")
+    rule = Rule(DROP, source_mac="02:00:00:00:00:01")
+    if deep:
+        manager.add_rule("below", rule)
+    with pytest.raises(InvalidArgument, match="a source MAC address is for hook prerouting and input and forward, and"):
+        manager.add_rule("at", Rule(Jump("below")) if deep else rule)
 
 
 def test_reject_is_for_the_filter() -> None:

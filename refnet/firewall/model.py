@@ -15,7 +15,6 @@ from typing import Any, Literal, NamedTuple
 from refnet.errors import InvalidArgument, Mismatch
 from refnet.firewall import values
 from refnet.firewall.actions import (
-    Action,
     ChecksumFill,
     Dnat,
     Drop,
@@ -70,11 +69,13 @@ _TABLES: dict[type, tuple[Table, ...]] = {
     ChecksumFill: (Table.MANGLE,),
 }
 _LEAVING, _COMING = (Hook.POSTROUTING,), (Hook.PREROUTING, Hook.OUTPUT)
-_ACTION_HOOKS: dict[type, tuple[Hook, ...]] = {
-    Snat: _LEAVING,
-    Masquerade: _LEAVING,
-    Dnat: _COMING,
-    Redirect: _COMING,
+#: What is not for every hook, and where it is possible.
+_HOOKS_OF: dict[str, tuple[Hook, ...]] = {
+    "a source MAC address": (Hook.PREROUTING, Hook.INPUT, Hook.FORWARD),
+    "Snat": _LEAVING,
+    "Masquerade": _LEAVING,
+    "Dnat": _COMING,
+    "Redirect": _COMING,
 }
 
 Key = tuple[Table, str]
@@ -115,8 +116,8 @@ class Chain:
         #: How many rules jump to each other chain, and how many of each other chain's rules jump here.
         self.jumps: Counter[str] = Counter()
         self.callers: Counter[str] = Counter()
-        #: How many rules have an action that is not for every hook.
-        self.restricted: Counter[type] = Counter()
+        #: How many rules have what is not for every hook.
+        self.restricted: Counter[str] = Counter()
         # Two dicts, not a list: a rule is found, added at either end and removed at a cost that does not grow.
         self._front: dict[Rule, Any] = {}
         self._back: dict[Rule, Any] = {}
@@ -147,11 +148,11 @@ class Chain:
     def put(self, rule: Rule, rendered: Any, *, first: bool) -> None:
         """Add a rule that is not in the chain."""
         (self._front if first else self._back)[rule] = rendered
-        self._count(rule.action, 1)
+        self._count(rule, 1)
 
     def take(self, rule: Rule) -> Any:
         """Remove a rule that is in the chain."""
-        self._count(rule.action, -1)
+        self._count(rule, -1)
         return self._front.pop(rule) if rule in self._front else self._back.pop(rule)
 
     def clear(self) -> None:
@@ -167,11 +168,12 @@ class Chain:
         made.restricted = Counter(self.restricted)
         return made
 
-    def _count(self, action: Action, step: int) -> None:
+    def _count(self, rule: Rule, step: int) -> None:
+        action = rule.action
         if isinstance(action, Jump):
             self.jumps[action.chain] += step
-        elif type(action) in _ACTION_HOOKS:
-            self.restricted[type(action)] += step
+        for what in _restricted(rule):
+            self.restricted[what] += step
 
 
 class Model:
@@ -335,15 +337,14 @@ class Model:
             )
         for field_name, never in (
             ("in_interface", (Hook.OUTPUT, Hook.POSTROUTING)),
-            ("source_mac", (Hook.OUTPUT, Hook.POSTROUTING)),
             ("out_interface", (Hook.INPUT, Hook.PREROUTING)),
         ):
             if getattr(rule, field_name) is not None and chain.hook in never:
                 raise InvalidArgument(f"a packet has no {field_name.replace('_', ' ')} at hook {chain.hook}")
         if isinstance(action, Jump):
             self._see_that_it_can_be_reached(chain, action.chain)
-        elif type(action) in _ACTION_HOOKS:
-            _see_hooks(self._hooks_that_reach(chain), type(action))
+        for what in _restricted(rule):
+            _see_hooks(self._hooks_that_reach(chain), what)
 
     def _see_that_it_can_be_reached(self, chain: Chain, name: str) -> None:
         target = self.chain(chain.table, name)
@@ -353,9 +354,9 @@ class Model:
         for one in self._below(target):
             if one is chain:
                 raise InvalidArgument(f"a jump from {chain.name} to {name} would lead back to {chain.name}")
-            for action, count in one.restricted.items():
+            for what, count in one.restricted.items():
                 if count > 0:
-                    _see_hooks(hooks, action)
+                    _see_hooks(hooks, what)
 
     def _below(self, chain: Chain) -> Iterator[Chain]:
         """Give a chain, and all that can be reached from it."""
@@ -407,10 +408,17 @@ def _hook_of(value: object, table: Table) -> Hook | None:
     return hook
 
 
-def _see_hooks(hooks: set[Hook], action: type) -> None:
-    possible = _ACTION_HOOKS[action]
+def _restricted(rule: Rule) -> list[str]:
+    """Return what of a rule is not for every hook."""
+    found = ["a source MAC address"] if rule.source_mac else []
+    name = type(rule.action).__name__
+    return [*found, name] if name in _HOOKS_OF else found
+
+
+def _see_hooks(hooks: set[Hook], what: str) -> None:
+    possible = _HOOKS_OF[what]
     wrong = sorted(hooks.difference(possible))
     if wrong:
         raise InvalidArgument(
-            f"{action.__name__} is for hook {' and '.join(possible)}, and would be reached from {', '.join(wrong)}"
+            f"{what} is for hook {' and '.join(possible)}, and would be reached from {', '.join(wrong)}"
         )
