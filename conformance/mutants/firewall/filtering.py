@@ -6,7 +6,20 @@ from typing import Any
 
 from conformance.mutants import mutant
 from conformance.mutants.firewall.rewriting import changed, conditions, rewriting
-from refnet.firewall import ACCEPT, DROP, RETURN, FirewallManager, Hook, Jump, Log, Mark, Rule, SetMark, Table
+from refnet.firewall import (
+    ACCEPT,
+    CHECKSUM_FILL,
+    DROP,
+    RETURN,
+    FirewallManager,
+    Hook,
+    Jump,
+    Log,
+    Mark,
+    Rule,
+    SetMark,
+    Table,
+)
 from refnet.firewall.actions import Accept, Return
 
 _LEAKED, _LOST = "and b got it", "and did not arrive"
@@ -246,3 +259,8 @@ def overwrites_marks(base: Any) -> type[FirewallManager]:
 @mutant("firewall-ignores-masks", "compares the whole mark", {"FW-22": _LEAKED})
 def ignores_masks(base: Any) -> type[FirewallManager]:
     return rewriting(base, lambda rule: [changed(rule, mark=Mark(rule.mark.value))] if rule.mark else None)
+
+
+@mutant("firewall-fills-in-nothing", "takes rules that fill in checksums, and writes none", {"FW-23": "is partial"})
+def fills_in_nothing(base: Any) -> type[FirewallManager]:
+    return rewriting(base, lambda rule: [] if rule.action == CHECKSUM_FILL else None)

@@ -44,7 +44,8 @@ def _of_family(guard: PortGuard, family: int) -> list[Any]:
 def guard_nothing(base: Any) -> type[FirewallManager]:
     class Wrong(base):  # type: ignore[misc]
         def guard_port(self, guard: PortGuard) -> None:
-            pass
+            super().guard_port(guard)  # what it cannot guard it refuses
+            super().unguard_port(guard.port)
 
     return Wrong
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from conformance.errors import Inconclusive
 from conformance.harness import FirewallUnderTest
 from conformance.spec import spec
 from conformance.specs.firewall.probes import BOTH, CHAIN, FILTER, apply_rules, replace_rules, sorts
+from conformance.topology.parsing import Checksum
 from conformance.topology.routed import HOST, Flow, Routed
 from conformance.topology.sandbox import Sandbox
-from refnet.firewall import ACCEPT, DROP, RETURN, Capability, Jump, Log, Mark, Rule, SetMark
+from refnet.firewall import ACCEPT, CHECKSUM_FILL, DROP, RETURN, Capability, Jump, Log, Mark, Rule, SetMark
 
 #: The ways through, to, and from the sandbox, by the hook that is on each.
 _WAYS = {"forward": ("a", "b"), "input": ("a", HOST), "output": (HOST, "b")}
@@ -332,3 +334,23 @@ def test_mark(firewall: FirewallUnderTest, net: Sandbox) -> None:
         for wrong in (0x2, 0x30):
             firewall.add_rule(CHAIN, Rule(DROP, protocol="udp", mark=Mark(wrong)))
     sorts(topology, passing=[_D, _B], stopped=[_A, _C], what="marks")
+
+
+@spec(
+    "FW-23",
+    "A rule that fills in checksums has the datagrams that it is about leave computed, where a device was to do it.",
+    level="full",
+    capability=(FILTER, Capability.CHECKSUM_FILL),
+)
+def test_checksum_is_filled_in(firewall: FirewallUnderTest, net: Sandbox) -> None:
+    topology = Routed(net, "a")
+    with firewall.deferred():
+        firewall.add_chain("sums", hook="postrouting", table="mangle")
+        firewall.add_rule("sums", Rule(CHECKSUM_FILL, **_udp(68), out_interface=topology.port("a")), table="mangle")
+    for family in (4, 6):
+        to_client = Flow(HOST, "a", dport=68, family=family)
+        other = topology.datagram(to_client.but(dport=69), what="a datagram that no rule is about")
+        if other.checksum is not Checksum.PARTIAL:
+            raise Inconclusive(f"nothing is left to a device here: the checksum is {other.checksum.value}")
+        packet = topology.datagram(to_client, what="a datagram whose checksum is filled in")
+        assert packet.checksum is Checksum.GOOD, f"the checksum of {packet} is {packet.checksum.value}"

@@ -278,7 +278,7 @@ def test_places(firewall: FirewallUnderTest, net: Sandbox) -> None:
         ("Drop", adding("coming", Rule(DROP), "nat")),
         ("in interface", adding("output", Rule(DROP, in_interface="eth0"))),
         ("out interface", adding("input", Rule(DROP, out_interface="eth0"))),
-        ("source mac", adding("output", Rule(DROP, source_mac="02:00:00:00:00:01"))),
+        ("source MAC", adding("output", Rule(DROP, source_mac="02:00:00:00:00:01"))),
         *each(lambda value: firewall.add_chain("x", hook=value), "prerouting", "nosuch"),
         *each(lambda value: firewall.add_chain("x", hook=value, table="nat"), "forward", "nosuch"),
         *each(lambda value: firewall.add_chain("x", table=value), "raw", "nosuch"),
