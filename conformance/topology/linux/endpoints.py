@@ -375,7 +375,11 @@ def opens_for(tap: str, *, uid: int, gid: int) -> bool:
 
 
 def quiet(stack: LinuxStack) -> None:
-    """Leave duplicate address detection and router solicitation out: they take time, and prove nothing here."""
+    """Leave duplicate address detection and router solicitation out: they take time, and prove nothing here.
+
+    And let the suite, which in a container is root without every privilege, open any port.
+    """
+    stack.sysctl("net/ipv4/ip_unprivileged_port_start", 0)
     for scope in ("all", "default"):
         with contextlib.suppress(FileNotFoundError):
             stack.sysctl(f"net/ipv6/conf/{scope}/accept_dad", 0)
