@@ -130,6 +130,7 @@ def test_the_actions_in_the_docs_are_some() -> None:
         ("[[chain]]\nname = 'a'\n[[chain.rule]]\naction = 'drop'\nsource = '192.0.2.1/24'", "write '192.0.2.0/24'"),
         ("[[chain]]\nname = 'a'\n[[chain.rule]]\naction = 'drop'\nsource = 1979-05-27", "is not an address"),
         ("[[chain]]\nname = 'a'\n[[chain.rule]]\naction = 'drop'\nlimit = 1.5", "limit 1.5 is not possible"),
+        ("[[chain]]\nname = 'a'\n[[chain]]\nname = 'a'", "chain 'a': table filter has this chain already"),
         ("[[port-guard]]\nport = 'tap1'", "port-guard 1: it has no 'mac-address'"),
         ("[[port-guard]]\nport = 'a b'\nmac-address = '52:54:00:12:34:56'", "port 'a b' is not possible"),
         ("[[dhcp-isolation]]\ninterface = 'eth1'\naddress = '::1'", "::1 is not an IPv4 address"),

@@ -238,6 +238,49 @@ def test_novas_way_to_defer(manager: Recording) -> None:
     assert manager.commits == ["changes"]
 
 
+def test_novas_way_to_defer_is_a_switch(manager: Recording) -> None:
+    for _ in range(2):
+        manager.defer_apply_on()
+    manager.add_rule("a", A)
+    manager.defer_apply_off()
+    assert manager.host[Table.FILTER, "a"] == [A]
+
+
+def test_novas_way_to_defer_ends_no_block(manager: Recording) -> None:
+    with pytest.raises(KeyError), manager.deferred():  # noqa: PT012 - the block is what is tried
+        manager.defer_apply_on()
+        manager.add_rule("a", A)
+        manager.defer_apply_off()
+        raise KeyError
+    manager.apply()
+    assert manager.commits == []
+    assert manager.rules("a") == ()
+
+
+def test_removing_costs_what_is_removed() -> None:
+    """One by one and counted, not timed: each removal may look at its own rule alone."""
+    manager = Recording()
+    manager.add_chain("a")
+    rules = [Rule(ACCEPT, source=f"10.0.{number // 250}.{number % 250}") for number in range(3000)]
+    for rule in rules:
+        manager.add_rule("a", rule)
+    manager.apply()
+    seen: list[int] = []
+
+    class Counted(list):  # type: ignore[type-arg]
+        def __iter__(self) -> Any:
+            seen.append(len(self))
+            return super().__iter__()
+
+    for rule in rules:
+        manager.remove_rule("a", rule)
+        change = manager._model.changes[Table.FILTER, "a"]
+        change.edits = Counted(change.edits) if not isinstance(change.edits, Counted) else change.edits
+    assert seen == []
+    manager.apply()
+    assert manager.host == manager.model
+
+
 def test_guards_and_isolations_are_applied_when_they_change(manager: Recording) -> None:
     for _ in range(2):
         manager.guard_port(PortGuard("tap1", "52:54:00:12:34:56"))

@@ -114,6 +114,8 @@ def test_ports(given_as: Any, ports: list[tuple[int, int]]) -> None:
         ({"source": None, "destination": {"192.0.2.1": 1}}, "is not an address"),
         ({"source": "192.0.2.1", "destination": "2001:db8::1"}, "is IPv4, destination 2001:db8::1/128 is IPv6"),
         ({"source": ["192.0.2.1", "2001:db8::1"]}, "a rule cannot be about both families"),
+        ({"family": 6, "protocol": "ah"}, "protocol ah is an extension header of IPv6"),
+        ({"source": "::/0", "protocol": 44}, "protocol 44 is an extension header of IPv6"),
         ({"family": 6, "protocol": "icmp"}, "protocol icmp is IPv4, the rule itself is IPv6"),
         ({"destination_ports": 80}, "destination ports need a protocol that has ports (tcp, udp,"),
         ({"protocol": "icmp", "source_ports": 80}, "source ports need a protocol that has ports"),

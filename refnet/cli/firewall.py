@@ -54,6 +54,8 @@ def show(options: Namespace) -> Answer:
     with _manager(options.owner, options) as manager:
         standing = manager.standing()
     text = "".join(_chain_text(words.chain(chain.name, chain.table, chain.hook), chain.rules) for chain in standing)
+    if not standing:
+        text = f"{options.owner} has no rules here\n"
     return Answer({"owner": options.owner, "chains": [_chain(chain) for chain in standing]}, text)
 
 

@@ -435,8 +435,8 @@ refnet --driver pf firewall check rules.toml
         """
 Make the rules of the file's owner on this host be those of the file: what is missing
 is added, what is no longer in the file goes, and what is right stays with its counters
-and connections. It is done as one step, so that no packet meets half of it; if
-it fails, nothing has changed. Again, it changes nothing.
+and connections. Each table changes in one step, so that no packet meets half of it;
+if it fails, nothing has changed. Again, it changes nothing.
 """,
         (
             _FILE,
@@ -455,6 +455,7 @@ refnet firewall apply rules.toml
 Print the chains of an owner as they stand on the host now, whoever has made them, and
 what each rule does, in words. What cannot be read as a rule of refnet's is shown as
 the system's tool writes it. With --json the rules are as a rule file has them.
+Guards of ports and isolated addresses are not shown.
 """,
         (_OWNER,),
         """

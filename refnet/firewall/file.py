@@ -166,10 +166,13 @@ def parse(document: Mapping[str, Any]) -> RuleFile:
         InvalidArgument: a key is unknown or missing, or a value is none; the message says where.
     """
     _known(document, ("owner", "chain", "port-guard", "dhcp-isolation"), "the file")
-    chains = []
+    chains: list[FileChain] = []
     for number, entry in enumerate(_tables(document, "chain"), 1):
         with _at(f"chain {shown(entry.get('name', number))}"):
-            chains.append(_chain(entry))
+            chain = _chain(entry)
+            if any((chain.table, chain.name) == (other.table, other.name) for other in chains):
+                raise InvalidArgument(f"table {chain.table} has this chain already: all of its rules go in one place")
+            chains.append(chain)
     guards, isolations = [], []
     for number, entry in enumerate(_tables(document, "port-guard"), 1):
         with _at(f"port-guard {number}"):

@@ -65,8 +65,8 @@ class FirewallManager(abc.ABC):
 
     * **Validated first**: a bad argument raises :class:`~refnet.errors.InvalidArgument`, and what the backend cannot
       express :class:`~refnet.errors.Unsupported`, from the call that adds it; the model is then as before.
-    * **All or nothing**: :meth:`apply` changes the host for a family as one step: no packet meets half of it. If it
-      fails, the host's rules of that family are as before, and the next ``apply`` tries again.
+    * **All or nothing**: :meth:`apply` changes each table of a family as one step: no packet meets half of it. If it
+      fails, the host's rules of that family are as before, in all tables, and the next ``apply`` tries again.
     * **It costs what has changed**: with nothing to do, no program is started; one rule more does not read or write
       the others. Counters, and connections, of what stays are kept.
     * **Hands off**: other owners' rules stay byte for byte and in order.
@@ -112,7 +112,8 @@ class FirewallManager(abc.ABC):
         self._isolations: dict[DhcpIsolation, None] = {}
         self._layer2_changed = False
         self._synced = False
-        self._deferrals = 0
+        self._in_block = False
+        self._is_held = False
         self._teardowns = 0
         self._nova: NovaTables | None = None
 
@@ -294,7 +295,7 @@ class FirewallManager(abc.ABC):
             PermissionDenied, ToolMissing, CommandFailed: what they say.
         """
         with self._lock:
-            if self._deferrals:
+            if self._in_block or self._is_held:
                 return
             if self._synced and not self._model.changes and not self._layer2_changed:
                 return
@@ -315,13 +316,13 @@ class FirewallManager(abc.ABC):
         Other threads wait meanwhile. Blocks can be nested: the outermost counts.
         """
         with self._lock:
-            if self._deferrals:
+            if self._in_block:
                 yield
                 return
             layer2 = dict(self._guards), dict(self._isolations), self._layer2_changed
             nova, teardowns = self._nova.notes() if self._nova else None, self._teardowns
             self._model.begin()
-            self._deferrals = 1
+            self._in_block = True
             try:
                 yield
             except BaseException:
@@ -335,7 +336,7 @@ class FirewallManager(abc.ABC):
             else:
                 self._model.end()
             finally:
-                self._deferrals = 0
+                self._in_block = False
             self.apply()
 
     @operation
@@ -404,14 +405,14 @@ class FirewallManager(abc.ABC):
         return self._nova_tables().ipv6
 
     def defer_apply_on(self) -> None:
-        """Nova's way to have ``apply`` do nothing until :meth:`defer_apply_off`."""
+        """Nova's way to have ``apply`` do nothing until :meth:`defer_apply_off`; a switch, as in Nova, and no count."""
         with self._lock:
-            self._deferrals += 1
+            self._is_held = True
 
     def defer_apply_off(self) -> None:
         """Apply what was deferred by :meth:`defer_apply_on`."""
         with self._lock:
-            self._deferrals = max(0, self._deferrals - 1)
+            self._is_held = False
             self.apply()
 
     def _nova_tables(self) -> NovaTables:

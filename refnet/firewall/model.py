@@ -101,6 +101,13 @@ class Change:
     anew: bool = False
     removed: bool = False
     edits: list[Edit] = field(default_factory=list)
+    #: The rules that the edits are about: a look in there is enough for most.
+    edited: set[Rule] = field(default_factory=set)
+
+    def note(self, kind: Literal["append", "prepend", "remove"], rule: Rule, rendered: Any) -> None:
+        """Write down one more edit."""
+        self.edits.append(Edit(kind, rule, rendered))
+        self.edited.add(rule)
 
 
 class Chain:
@@ -259,7 +266,7 @@ class Model:
         self._note_jump(chain, rule, 1)
         change = self.changes.setdefault(chain.key, Change(chain))
         if not change.anew:
-            change.edits.append(Edit("prepend" if first else "append", rule, rendered))
+            change.note("prepend" if first else "append", rule, rendered)
 
     def remove_rule(self, table: object, name: object, rule: Rule) -> None:
         """Remove a rule; one that is not there is no error."""
@@ -274,13 +281,14 @@ class Model:
         change = self.changes.setdefault(chain.key, Change(chain))
         if change.anew:
             return
-        if any(edit.rule == rule for edit in change.edits):
+        if rule in change.edited:
             # Added, or removed and added, since the last apply: what was said of it before is over.
             was_there = next(edit for edit in change.edits if edit.rule == rule).kind == "remove"
             change.edits = [edit for edit in change.edits if edit.rule != rule]
+            change.edited.discard(rule)
             if not was_there:
                 return
-        change.edits.append(Edit("remove", rule, rendered))
+        change.note("remove", rule, rendered)
 
     def clear(self) -> None:
         """Remove everything."""
@@ -292,7 +300,10 @@ class Model:
 
     def begin(self) -> None:
         """From here on, :meth:`undo` leads back to here."""
-        changes = {key: Change(one.chain, one.anew, one.removed, list(one.edits)) for key, one in self.changes.items()}
+        changes = {
+            key: Change(one.chain, one.anew, one.removed, list(one.edits), set(one.edited))
+            for key, one in self.changes.items()
+        }
         self._saved = dict(self.chains), changes, {}
 
     def end(self) -> None:

@@ -33,6 +33,8 @@ _ALIASES = {"icmpv6": "ipv6-icmp", "icmp6": "ipv6-icmp", "ipip": "ipencap", "car
 WITH_PORTS = ("tcp", "udp", "sctp", "dccp", "udplite")
 #: The protocols that belong to one family.
 FAMILY = {"icmp": 4, "ipv6-icmp": 6}
+#: Extension headers of IPv6 (RFC 7045; 59 is "nothing follows"): packet filters look behind them for the protocol.
+IPV6_HEADERS = ("43", "44", "ah", "59", "60", "135", "139", "140")
 
 #: IANA, "ICMP Type Numbers" and "ICMPv6 Parameters": the names that iptables-extensions(8) has.
 _ICMP = {

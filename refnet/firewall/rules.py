@@ -42,7 +42,7 @@ class Rule:
         states: what connection tracking says.
         icmp_type: type and code, for ICMP and ICMPv6.
         mark: the packet's mark.
-        limit: the rule matches no more packets than that.
+        limit: the rule matches no more packets than that; of each family, where the backend has a table for each.
         comment: up to 100 printable ASCII characters, for people.
     """
 
@@ -157,6 +157,10 @@ def _one_family(made: dict[str, Any]) -> int | None:
 
 def _see_that_it_goes_together(made: dict[str, Any]) -> None:
     protocol, action = made["protocol"], made["action"]
+    if made["family"] == 6 and protocol in protocols.IPV6_HEADERS:
+        raise InvalidArgument(
+            f"protocol {protocol} is an extension header of IPv6, which is no packet's protocol for a filter"
+        )
     for name in ("source_ports", "destination_ports"):
         if made[name] and protocol not in protocols.WITH_PORTS:
             raise InvalidArgument(

@@ -84,7 +84,7 @@ def test_a_file_is_applied_shown_and_taken_away(stack: Sandbox, refnet: Run, rul
     applied = stack.look.rules()
     assert applied != before
     assert refnet("show", "--owner", "web", "--driver", backend) == (0, IN_WORDS, "")
-    assert refnet("show", "--driver", backend) == (0, "", "")
+    assert refnet("show", "--driver", backend) == (0, "refnet has no rules here\n", "")
     assert refnet("apply", rules, "--driver", backend) == (0, "", "")
     assert stack.look.rules() == applied
     assert refnet("teardown", "--driver", backend) == (0, "", "")
@@ -196,7 +196,7 @@ def test_capabilities_are_listed(stack: Sandbox, refnet: Run) -> None:
 def test_the_firewall_of_the_environment(refnet: Run, rules: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REFNET_FIREWALL", "null")
     assert refnet("apply", rules).status == 0
-    assert refnet("show", "--owner", "web") == (0, "", "")
+    assert refnet("show", "--owner", "web") == (0, "web has no rules here\n", "")
 
 
 def test_a_rule_file_of_all_kinds_comes_back(stack: Sandbox, refnet: Run, tmp_path: Path) -> None:

@@ -612,3 +612,14 @@ def test_what_a_backend_cannot_fill_in_is_left_out(caplog: pytest.LogCaptureFixt
     manager.ipv4["mangle"].add_rule("POSTROUTING", text)
     assert f"{text} is left out: no checksums here" in caplog.text
     assert manager.rules("POSTROUTING", table="mangle") == ()
+
+
+def test_rules_for_ipv6_are_left_out_on_a_host_without_it(caplog: pytest.LogCaptureFixture) -> None:
+    class NoIPv6(NullFirewall):
+        lacks = {Capability.FIREWALL_IPV6: "no IPv6 here"}  # noqa: RUF012
+
+    manager = NoIPv6("nova-network")
+    manager.ipv6["filter"].add_chain("sg-fallback")
+    manager.ipv6["filter"].add_rule("sg-fallback", "-j DROP")
+    assert "-j DROP is left out: no IPv6 here" in caplog.text
+    assert manager.rules("sg-fallback") == ()

@@ -158,7 +158,14 @@ class Table:
             if not wrap and self._is_built_in(chain):
                 self._manager.add_chain(name, hook=chain.lower(), table=self._name)
             above = self._tops(name) if top else []
-            self._manager.add_rule(name, parsed, first=top, table=self._name)
+            try:
+                self._manager.add_rule(name, parsed, first=top, table=self._name)
+            except Unsupported as error:
+                if error.capability not in (Capability.FIREWALL_IPV6, Capability.NAT_IPV6):
+                    raise
+                # Nova adds rules for IPv6 whatever the host has; without it, no packet could meet them.
+                _LOG.warning("%s is left out: %s", text, error.message)
+                return
             for one in reversed(above):
                 self._manager.remove_rule(name, one, table=self._name)
                 self._manager.add_rule(name, one, first=True, table=self._name)
