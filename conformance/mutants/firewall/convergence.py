@@ -93,13 +93,13 @@ def change_only(base: Any) -> type[FirewallManager]:
 @mutant("deferred-applies-at-once", "applies within deferred()", {"CV-06": "what is called within deferred(): "})
 def deferred_at_once(base: Any) -> type[FirewallManager]:
     class Wrong(base):  # type: ignore[misc]
-        _deferrals: int
+        _in_block: bool
 
         def apply(self) -> None:
-            deferrals: int = self._deferrals
-            self._deferrals = 0
+            in_block: bool = self._in_block
+            self._in_block = False
             super().apply()
-            self._deferrals = deferrals
+            self._in_block = in_block
 
     return Wrong
 
@@ -109,9 +109,9 @@ def deferred_forgets(base: Any) -> type[FirewallManager]:
     class Wrong(base):  # type: ignore[misc]
         @contextlib.contextmanager
         def deferred(self) -> Iterator[None]:
-            self._deferrals += 1
+            self._in_block = True
             yield
-            self._deferrals -= 1
+            self._in_block = False
 
     return Wrong
 
@@ -125,11 +125,11 @@ def deferred_applies_half(base: Any) -> type[FirewallManager]:
     class Wrong(base):  # type: ignore[misc]
         @contextlib.contextmanager
         def deferred(self) -> Iterator[None]:
-            self._deferrals += 1
+            self._in_block = True
             try:
                 yield
             finally:
-                self._deferrals -= 1
+                self._in_block = False
                 self.apply()
 
     return Wrong
@@ -142,16 +142,16 @@ def deferred_applies_half(base: Any) -> type[FirewallManager]:
 )
 def deferred_inner(base: Any) -> type[FirewallManager]:
     class Wrong(base):  # type: ignore[misc]
-        _deferrals: int
+        _in_block = False
 
         @contextlib.contextmanager
         def deferred(self) -> Iterator[None]:
-            self._deferrals += 1
+            outer = self._in_block
+            self._in_block = True
             yield
-            outer: int = self._deferrals - 1
-            self._deferrals = 0
+            self._in_block = False
             self.apply()
-            self._deferrals = outer
+            self._in_block = outer
 
     return Wrong
 
@@ -213,5 +213,23 @@ def chains_keep_hook(base: Any) -> type[FirewallManager]:
 
         def add_chain(self, chain: str, *, hook: Any = None, **options: Any) -> None:
             super().add_chain(chain, hook=self.hooks.setdefault(chain, hook), **options)
+
+    return Wrong
+
+
+@mutant(
+    "switch-ends-block",
+    "applies at defer_apply_off, even in a deferred() block",
+    {"CV-15": "a block in which deferral was switched on and off"},
+)
+def switch_ends_block(base: Any) -> type[FirewallManager]:
+    class Wrong(base):  # type: ignore[misc]
+        _in_block: bool
+
+        def defer_apply_off(self) -> None:
+            in_block: bool = self._in_block
+            self._in_block = False
+            super().defer_apply_off()
+            self._in_block = in_block
 
     return Wrong

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from conformance.mutants import mutant
-from refnet.errors import KernelRefused, LockTimeout, PermissionDenied, RefnetError, ToolMissing
-from refnet.firewall.manager import FirewallManager
+from refnet.errors import KernelRefused, LockTimeout, PermissionDenied, RefnetError, TeardownFailed, ToolMissing
+from refnet.firewall.manager import FirewallManager, Standing
+from refnet.firewall.model import Table
 from refnet.firewall.rules import Rule
 
 
@@ -185,14 +186,14 @@ def block_is_everybodys(base: Any) -> type[FirewallManager]:
         @contextlib.contextmanager
         def deferred(self) -> Iterator[None]:
             self._model.begin()
-            self._deferrals = 1
+            self._in_block = True
             try:
                 yield
             except BaseException:
                 self._model.undo()
                 raise
             finally:
-                self._deferrals = 0
+                self._in_block = False
             self._model.end()
             self.apply()
 
@@ -213,3 +214,53 @@ def teardown_gives_up(base: Any) -> type[FirewallManager]:
                     raise
 
     return Wrong
+
+
+@mutant(
+    "teardown-without-tools-is-done",
+    "takes what it has no tool to remove for removed",
+    {"FF-07": "without tools, teardown goes through"},
+)
+def teardown_without_tools(base: Any) -> type[FirewallManager]:
+    class Wrong(base):  # type: ignore[misc]
+        def _remove_all(self) -> None:
+            try:
+                super()._remove_all()
+            except ToolMissing:
+                pass
+            except TeardownFailed as error:
+                if not all(isinstance(one, ToolMissing) for one in error.errors):
+                    raise
+
+    return Wrong
+
+
+@mutant(
+    "fails-in-one-table",
+    "leaves table nat changed when an apply fails",
+    {"FF-04": "and table nat with a source of"},
+)
+def fails_in_one_table(base: Any) -> type[FirewallManager]:
+    class Wrong(base):  # type: ignore[misc]
+        def apply(self) -> None:
+            try:
+                super().apply()
+            except RefnetError:
+                half = base(self.owner)
+                with half.deferred():
+                    for one in self.standing():
+                        if one.table is not Table.NAT:
+                            _take(half, one)
+                    for table, name, hook in self.chains():
+                        if table is Table.NAT:
+                            _take(half, Standing(table, name, hook, self.rules(name, table=table)))
+                raise
+
+    return Wrong
+
+
+def _take(manager: FirewallManager, chain: Standing) -> None:
+    manager.add_chain(chain.name, hook=chain.hook, table=chain.table)
+    for rule in chain.rules:
+        if isinstance(rule, Rule):
+            manager.add_rule(chain.name, rule, table=chain.table)

@@ -244,3 +244,12 @@ def without_limit(base: Any) -> type[FirewallManager]:
 @mutant("match-without-burst", "forgets the burst of a limit", {"FW-64": _LOST})
 def without_burst(base: Any) -> type[FirewallManager]:
     return rewriting(base, lambda rule: [changed(rule, limit=rule.limit._replace(burst=1))] if rule.limit else None)
+
+
+@mutant("match-limit-of-each", "has a limit for each address of a rule", {"FW-68": _LEAKED})
+def limit_of_each(base: Any) -> type[FirewallManager]:
+    def rewrite(rule: Rule) -> list[Rule] | None:
+        is_of_several = rule.limit and rule.source and not rule.source.negated
+        return [changed(rule, source=one) for one in rule.source.values] if is_of_several and rule.source else None
+
+    return rewriting(base, rewrite)

@@ -213,3 +213,40 @@ def nat_of_own_ignored(base: Any) -> type[FirewallManager]:
             return super()._render(chain, Rule(ACCEPT, source="192.0.2.250") if is_own else rule)
 
     return Wrong
+
+
+@mutant(
+    "masquerade-any-port", "masquerades without the ports", {"NA-16": "udp is masqueraded with ports 40000 to 40015"}
+)
+def masquerade_any_port(base: Any) -> type[FirewallManager]:
+    def rewrite(rule: Rule) -> Rule:
+        return changed(rule, action=Masquerade()) if isinstance(rule.action, Masquerade) else rule
+
+    return writing(base, rewrite)
+
+
+@mutant(
+    "nat-past-the-range",
+    "takes the last of a range of ports for the first, and goes on from there",
+    {
+        "NA-17": "is forwarded to ports 8000 to 8003, and b sees",
+        "NA-18": "is redirected to 3128 to 3131, and one datagram arrives at []",
+    },
+)
+def nat_past_the_range(base: Any) -> type[FirewallManager]:
+    def rewrite(rule: Rule) -> Rule:
+        action = rule.action
+        if not isinstance(action, Dnat | Redirect) or action.ports is None or action.ports.first == action.ports.last:
+            return rule
+        ports = (action.ports.last + 1, action.ports.last + 4)
+        return changed(rule, action=Redirect(ports) if isinstance(action, Redirect) else Dnat(action.address, ports))
+
+    return writing(base, rewrite)
+
+
+@mutant("redirect-of-ipv4", "redirects IPv4 only", {"NA-19": "a redirected IPv6 connection"})
+def redirect_of_ipv4(base: Any) -> type[FirewallManager]:
+    def rewrite(rule: Rule) -> Rule | None:
+        return None if isinstance(rule.action, Redirect) and rule.family == 6 else rule
+
+    return writing(base, rewrite)

@@ -150,3 +150,24 @@ def errors_logged(base: Any) -> type[FirewallManager]:
             pass
 
     return altered(base, add_rule=add_rule)
+
+
+@mutant(
+    "text-defer-counted",
+    "counts defer_apply_on, and waits for as many defer_apply_off",
+    {"NV-13": "after defer_apply_on twice and defer_apply_off once"},
+)
+def defer_counted(base: Any) -> type[FirewallManager]:
+    class Wrong(base):  # type: ignore[misc]
+        count = 0
+
+        def defer_apply_on(self) -> None:
+            self.count += 1
+            super().defer_apply_on()
+
+        def defer_apply_off(self) -> None:
+            self.count -= 1
+            if self.count == 0:
+                super().defer_apply_off()
+
+    return Wrong

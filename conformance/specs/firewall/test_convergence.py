@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from conformance import faults
+from conformance.errors import SuiteError
 from conformance.harness import FirewallUnderTest, in_child
 from conformance.spec import spec
 from conformance.specs.firewall.ground import drop, lay, model, standing
@@ -111,6 +112,8 @@ def test_new_process(firewall: FirewallUnderTest, net: Sandbox) -> None:
     chain = lay(firewall, *rules)
     r.stops(CLOSED, control=OPEN, what="what the earlier process drops")
     counted = {(one.place, one.rule): one.packets for one in net.look.counters() if one.packets}
+    if not counted:
+        raise SuiteError("a rule has dropped a packet, and no rule has counted any: this proves nothing")
     with net.look.unannounced("the apply of a new process, over the same rules"):
         firewall.apply()
     count_now = {(one.place, one.rule): one.packets for one in net.look.counters()}
@@ -338,3 +341,35 @@ def test_hundreds(firewall: FirewallUnderTest, net: Sandbox) -> None:
     r.passes(OPEN.but(dport=7003), what="what a rule drops that was added behind one that accepts it")
     found = standing(firewall.fresh())
     assert found == model(firewall), "after changes among hundreds of rules, not all stand in their places"
+
+
+@spec(
+    "CV-15",
+    "When an exception leaves a deferred() block in which defer_apply_on and defer_apply_off were called, host and "
+    "model are as before, and the next apply works.",
+    capability=FILTER,
+)
+def test_switched_in_block(firewall: FirewallUnderTest, net: Sandbox) -> None:
+    r = Routed(net, "a", "b", families=(4,))
+    chain = lay(firewall, drop(7001))
+    firewall.apply()
+    before = model(firewall)
+    with net.look.unwritten("a block in which deferral was switched on and off, and that an exception has left"):
+        try:
+            with firewall.deferred():
+                firewall.defer_apply_on()
+                firewall.remove_rule(chain, drop(7001))
+                firewall.add_rule(chain, drop(7002))
+                firewall.defer_apply_off()
+                firewall.apply()
+                raise Interruption
+        except Interruption:
+            pass
+    found = model(firewall)
+    assert found == before, f"an exception has left a block with switches in it, and the model is {found}"
+    firewall.add_rule(chain, drop(7003))
+    firewall.apply()
+    for port in (7001, 7003):
+        r.stops(OPEN.but(dport=port), control=OPEN, what=f"port {port}, in the apply after a block with switches in it")
+    r.passes(OPEN.but(dport=7002), what="what was to be dropped by a block with switches in it that has failed")
+    assert standing(firewall) == model(firewall), f"after a block that failed, there stands {standing(firewall)}"

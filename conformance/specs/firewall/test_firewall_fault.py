@@ -5,6 +5,7 @@ What a request is that fails, or that the process dies at, :mod:`conformance.fau
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -13,7 +14,7 @@ from conformance import faults
 from conformance.errors import SuiteError
 from conformance.harness import FirewallUnderTest, in_child
 from conformance.spec import spec
-from conformance.specs.firewall.old_and_new import CHANGE, NEW, NONE, OLD, Ground, new, old
+from conformance.specs.firewall.old_and_new import NEW, NONE, OLD, Ground, new, old
 from conformance.topology.sandbox import Sandbox
 from refnet.errors import PermissionDenied, RefnetError, TeardownFailed, ToolMissing
 from refnet.firewall import Capability
@@ -50,8 +51,8 @@ def _dies_at(what: str, call: Callable[[], object]) -> Iterator[int]:
 
 @spec(
     "FF-01",
-    "A manager that is killed anywhere in its first apply leaves the old rules or the new ones, and the next one's "
-    "apply finishes it.",
+    "A manager that is killed anywhere in its first apply leaves each table's old rules or its new ones, and the next "
+    "one's apply finishes it.",
     capability=FILTER,
 )
 def test_killed_in_whole(firewall: FirewallUnderTest, net: Sandbox) -> None:
@@ -59,16 +60,16 @@ def test_killed_in_whole(firewall: FirewallUnderTest, net: Sandbox) -> None:
 
     def call() -> None:
         manager = firewall.fresh()
-        new(manager)
+        ground.new(manager)
         manager.apply()
 
     before = firewall.fresh()
-    old(before)
+    ground.old(before)
     before.apply()
     for at in _dies_at("the first apply", call):
-        ground.see(f"after a kill at request {at} of the first apply", OLD, NEW)
+        ground.see(f"after a kill at request {at} of the first apply", OLD, NEW, by_table=True)
         with firewall.fresh() as after:
-            new(after)
+            ground.new(after)
             after.apply()
         ground.see(f"after a kill at request {at} and the apply of the next manager", NEW)
         before.resync()
@@ -77,25 +78,24 @@ def test_killed_in_whole(firewall: FirewallUnderTest, net: Sandbox) -> None:
 
 @spec(
     "FF-02",
-    "A manager that is killed anywhere in the apply of a change leaves the rules before it or after it, and the next "
-    "one's apply finishes it.",
+    "A manager that is killed anywhere in the apply of a change leaves each table's rules as before it or after it, "
+    "and the next one's apply finishes it.",
     capability=FILTER,
 )
 def test_killed_in_change(firewall: FirewallUnderTest, net: Sandbox) -> None:
     ground = Ground(firewall, net)
-    chain = old(firewall)
+    ground.old(firewall)
     firewall.apply()
 
     def call() -> None:
         # A fork of the manager, which knows what stands, as it would in its own process.
-        for rule in CHANGE:
-            firewall.add_rule(chain, rule, first=True)
+        ground.change(firewall)
         firewall.apply()
 
     for at in _dies_at("the apply of a change", call):
-        ground.see(f"after a kill at request {at} of the apply of a change", OLD, NEW)
+        ground.see(f"after a kill at request {at} of the apply of a change", OLD, NEW, by_table=True)
         with firewall.fresh() as after:
-            new(after)
+            ground.new(after)
             after.apply()
         ground.see(f"after a kill at request {at} and the apply of the next manager", NEW)
         firewall.resync()
@@ -110,7 +110,7 @@ def test_killed_in_change(firewall: FirewallUnderTest, net: Sandbox) -> None:
 def test_killed_in_teardown(firewall: FirewallUnderTest, net: Sandbox) -> None:
     ground = Ground(firewall, net)
     untouched = net.look.rules()
-    old(firewall)
+    ground.old(firewall)
     firewall.apply()
     for at in _dies_at("teardown", lambda: firewall.fresh().teardown()):
         with firewall.fresh() as after:
@@ -133,11 +133,11 @@ def test_killed_in_teardown(firewall: FirewallUnderTest, net: Sandbox) -> None:
 )
 def test_fails(firewall: FirewallUnderTest, net: Sandbox) -> None:
     ground = Ground(firewall, net)
-    old(firewall)
+    ground.old(firewall)
     firewall.apply()
     for at in _counting("apply"):
         with firewall.fresh() as manager:
-            new(manager)
+            ground.new(manager)
             error: RefnetError | None = None
             with faults.injected(at) as injection:
                 try:
@@ -167,11 +167,10 @@ def test_fails(firewall: FirewallUnderTest, net: Sandbox) -> None:
 )
 def test_change_fails(firewall: FirewallUnderTest, net: Sandbox) -> None:
     ground = Ground(firewall, net)
-    chain = old(firewall)
+    ground.old(firewall)
     firewall.apply()
     for at in _counting("the apply of a change"):
-        for rule in CHANGE:
-            firewall.add_rule(chain, rule, first=True)
+        ground.change(firewall)
         error: RefnetError | None = None
         with faults.injected(at) as injection:
             try:
@@ -187,8 +186,7 @@ def test_change_fails(firewall: FirewallUnderTest, net: Sandbox) -> None:
         ground.see(f"request {at} of the apply of a change failed ({error})", *possible)
         firewall.apply()
         ground.see(f"request {at} of the apply of a change failed, and the next apply went through", NEW)
-        for rule in CHANGE:
-            firewall.remove_rule(chain, rule)
+        ground.change_back(firewall)
         firewall.apply()
         ground.see("the change taken back", OLD)
 
@@ -199,9 +197,10 @@ def test_change_fails(firewall: FirewallUnderTest, net: Sandbox) -> None:
     capability=FILTER,
 )
 def test_teardown_fails(firewall: FirewallUnderTest, net: Sandbox) -> None:
+    ground = Ground(firewall, net)
     untouched = net.look.rules()
     for at in _counting("teardown"):
-        old(firewall)
+        ground.old(firewall)
         firewall.apply()
         error: RefnetError | None = None
         with faults.injected(at) as injection:
@@ -250,28 +249,49 @@ def test_without_privilege(firewall: FirewallUnderTest, net: Sandbox) -> None:
     assert status == 0, "a call without privilege was not refused with PermissionDenied"
 
 
+@contextlib.contextmanager
+def _without_tools() -> Iterator[None]:
+    path = os.environ["PATH"]
+    os.environ["PATH"] = "/nonexistent"
+    try:
+        yield
+    finally:
+        os.environ["PATH"] = path
+
+
+def _missed(what: str, call: Callable[[], object]) -> ToolMissing:
+    """Make a call without any tool, and return what it says is missing; of teardown that may be one of its reasons."""
+    try:
+        with _without_tools():
+            call()
+    except ToolMissing as error:
+        return error
+    except RefnetError as error:
+        reasons = error.errors if isinstance(error, TeardownFailed) else []
+        for reason in reasons:
+            if isinstance(reason, ToolMissing):
+                return reason
+        raise AssertionError(f"without tools, {what} raises {type(error).__name__}: {error}") from error
+    raise AssertionError(f"without tools, {what} goes through")
+
+
 @spec(
     "FF-07",
-    "Where a tool is not installed, apply raises ToolMissing, which names the tool, and nothing has changed.",
+    "Where a tool is not installed, apply and teardown say so and name it, nothing has changed, and both work when it "
+    "is back.",
     capability=FILTER,
 )
 def test_without_tools(firewall: FirewallUnderTest, net: Sandbox) -> None:
+    untouched = net.look.rules()
     old(firewall)
     firewall.apply()
     manager = firewall.fresh()
     new(manager)
-    path = os.environ["PATH"]
-    with net.look.unchanged("an apply without tools"):
-        os.environ["PATH"] = "/nonexistent"
-        try:
-            manager.apply()
-        except ToolMissing as error:
-            said = error
-        except RefnetError as error:
-            raise AssertionError(f"without tools, apply raises {type(error).__name__}: {error}") from error
-        else:
-            raise AssertionError("without tools, apply goes through")
-        finally:
-            os.environ["PATH"] = path
-    assert said.tool and said.tool in str(said), f"the error does not name the missing tool: {said}"
+    for what, call in (("apply", manager.apply), ("teardown", firewall.teardown)):
+        with net.look.unchanged(f"{what} without tools"):
+            said = _missed(what, call)
+        assert said.tool and said.tool in str(said), f"the error of {what} does not name the missing tool: {said}"
     manager.apply()
+    firewall.teardown()
+    left = net.look.rules()
+    assert left == untouched, f"after a teardown without tools, and one with them, there is {left}"

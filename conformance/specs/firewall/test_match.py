@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from conformance.harness import FirewallUnderTest
 from conformance.spec import spec
 from conformance.specs.firewall.probes import (
@@ -245,3 +247,23 @@ def test_limit(firewall: FirewallUnderTest, net: Sandbox) -> None:
         topology.passes(ONE, fence=CONTROL, what=f"packet {number} of a burst of 3")
     for number in (4, 5):
         topology.stops(ONE, control=CONTROL, what=f"packet {number} of a burst of 3")
+
+
+@spec(
+    "FW-68",
+    "A limit of a rule about several addresses and ports is one for all of them together.",
+    level="full",
+    capability=(FILTER, Capability.RATE_LIMIT),
+)
+def test_limit_of_several(firewall: FirewallUnderTest, net: Sandbox) -> None:
+    topology = Routed(net, "a", "b", families=(4,))
+    sources = ("10.0.1.2", "10.0.1.77", "10.0.1.200")
+    ports = tuple(range(7001, 7041, 2))
+    about: dict[str, Any] = {"protocol": "udp", "source": sources, "destination_ports": ports}
+    apply_rules(firewall, "forward", Rule(ACCEPT, limit=Rate(2, "hour", 2), **about), Rule(DROP, **about))
+    flows = [ONE.but(source=source, dport=port) for source, port in zip(sources, ports, strict=False)]
+    flows += [ONE.but(source=source, dport=port) for source, port in zip(sources, ports[-3:], strict=False)]
+    for flow in flows[:2]:
+        topology.passes(flow, fence=CONTROL, what=f"{flow}, of a burst of 2 that several share")
+    for flow in flows[2:]:
+        topology.stops(flow, control=CONTROL, what=f"{flow}, after a burst of 2 that several share")

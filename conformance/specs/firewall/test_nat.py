@@ -6,6 +6,8 @@ from conformance.harness import FirewallUnderTest
 from conformance.spec import spec
 from conformance.specs.firewall.ground import lay
 from conformance.system import LINUX
+from conformance.topology import packets
+from conformance.topology.proofs import Watch
 from conformance.topology.routed import Bridged, Flow, Routed
 from conformance.topology.sandbox import Sandbox
 from refnet.firewall import ACCEPT, DROP, Capability, Dnat, Masquerade, Not, Redirect, Rule, Snat
@@ -294,3 +296,79 @@ def test_output(firewall: FirewallUnderTest, net: Sandbox) -> None:
     assert (seen.destination, seen.dport) == (r.address("b"), 80), f"it was to be forwarded, and b sees {seen}"
     of_guest = own.but(sender="a")
     r.stops(of_guest, control=own, what="what a guest sends to an address that is forwarded for the host")
+
+
+@spec(
+    "NA-16",
+    "Masquerading with ports gives each flow a port of its own, out of those that were asked for.",
+    capability=NAT,
+)
+def test_masquerade_ports(firewall: FirewallUnderTest, net: Sandbox) -> None:
+    r = Routed(net, "a", "b", families=(4,))
+    rules = [Rule(Masquerade(ports=(40000, 40015)), protocol=one, source=r.network("a")) for one in ("udp", "tcp")]
+    on_leaving(firewall, *rules)
+    for protocol in ("udp", "tcp"):
+        flow = Flow("a", "b", protocol, 53)
+        seen = [
+            r.passes(flow.but(sport=sport), what=f"{protocol} from port {sport} that is masqueraded")
+            for sport in (5001, 5002, 5003)
+        ]
+        others = [one.source for one in seen if one.source != r.gateway("b")]
+        assert not others, f"{protocol} is masqueraded with ports, and b sees {others}"
+        ports = [one.sport for one in seen]
+        outside = [port for port in ports if port is None or not 40000 <= port <= 40015]
+        assert not outside, f"{protocol} is masqueraded with ports 40000 to 40015, and b sees {outside}"
+        assert len(set(ports)) == len(ports), f"three flows of {protocol} share ports: {ports}"
+
+
+@spec(
+    "NA-17",
+    "DNAT to a range of ports leads each flow to one of them, and its answers come from where it was sent to.",
+    capability=NAT,
+)
+def test_dnat_to_range(firewall: FirewallUnderTest, net: Sandbox) -> None:
+    r = Routed(net, "a", "b", families=(4,))
+    here, there = r.gateway("a"), r.address("b")
+    on_coming(
+        firewall, Rule(Dnat(there, ports=(8000, 8003)), protocol="udp", destination=here, destination_ports="80-82")
+    )
+    for port in (80, 81, 82):
+        flow = Flow("a", "b", "udp", port, sport=5001, destination=here)
+        seen = r.passes(flow, what=f"port {port}, which is forwarded to a range")
+        assert seen.destination == there, f"port {port} is forwarded to b, who sees {seen}"
+        assert seen.dport is not None, f"port {port} is forwarded, and b sees {seen}"
+        assert 8000 <= seen.dport <= 8003, f"port {port} is forwarded to ports 8000 to 8003, and b sees {seen.dport}"
+        back = r.passes(flow.back(source=there, sport=seen.dport), what=f"the answer from port {seen.dport}")
+        assert (back.source, back.sport) == (here, port), f"a has sent to {here} port {port}, and is answered by {back}"
+
+
+@spec(
+    "NA-18",
+    "What is redirected to a range of ports comes to the router itself, at one of them.",
+    capability=NAT,
+)
+def test_redirect_to_range(firewall: FirewallUnderTest, net: Sandbox) -> None:
+    r = Routed(net, "a", "b", families=(4,))
+    on_coming(firewall, Rule(Redirect((3128, 3131)), protocol="udp", source=r.network("a"), destination_ports="80-82"))
+    own = [net.own_end(packets.UDP, r.gateway("a"), port) for port in range(3128, 3132)]
+    for port in (80, 81, 82):
+        watch = Watch(own)
+        token = r.send(Flow("a", "host", "udp", port, destination=r.address("b")))[0].token
+        seen = watch.until(lambda seen, token=token: any(token in one for one in seen), net.arrival_limit)  # type: ignore[misc]
+        arrived = [packets.parse(one).dport for one in seen if token in one]
+        assert len(arrived) == 1, f"port {port} is redirected to 3128 to 3131, and one datagram arrives at {arrived}"
+
+
+@spec(
+    "NA-19",
+    "A redirected IPv6 flow comes to the router itself, at the port that was asked for.",
+    capability=(Capability.NAT, Capability.NAT_IPV6),
+)
+def test_redirect_ipv6(firewall: FirewallUnderTest, net: Sandbox) -> None:
+    r = Routed(net, "a", "b", families=(6,))
+    on_coming(firewall, Rule(Redirect(3128), protocol="tcp", source=r.network("a", 6), destination_ports=80))
+    here, there = r.gateway("a", 6), r.address("b", 6)
+    through = Flow("a", "host", "tcp", 80, family=6, destination=there, listen=here, listen_port=3128)
+    talk = r.talks(through, what="a redirected IPv6 connection")
+    assert talk.peer == r.address("a", 6), f"the router talks to {talk.peer}, and not to a"
+    r.passes(Flow("a", "b", "tcp", 81, family=6), what="an IPv6 port that is not redirected")

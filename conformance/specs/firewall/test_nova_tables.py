@@ -265,3 +265,28 @@ def test_exception(firewall: FirewallUnderTest, net: Sandbox) -> None:
     r.passes(at(7001), what="what a rule dropped that was removed in the end")
     r.passes(at(7002), what="what a chain was to drop before it was taken back")
     r.stops(at(7003), control=OPEN, what="what a chain drops that was added again")
+
+
+@spec(
+    "NV-13",
+    "defer_apply_on is a switch and no count: called twice, one defer_apply_off applies, and so does apply from then "
+    "on.",
+    capability=FILTER,
+)
+def test_switch(firewall: FirewallUnderTest, net: Sandbox) -> None:
+    r = Routed(net, "a", "b", families=(4,))
+    table = firewall.ipv4["filter"]
+    firewall.defer_apply_on()
+    firewall.defer_apply_on()
+    table.add_rule("FORWARD", drops(7001))
+    firewall.apply()
+    r.passes(at(7001), what="what is to be dropped, after defer_apply_on twice")
+    firewall.defer_apply_off()
+    r.stops(at(7001), control=OPEN, what="what is dropped, after defer_apply_on twice and defer_apply_off once")
+    table.add_rule("FORWARD", drops(7002))
+    firewall.apply()
+    r.stops(at(7002), control=OPEN, what="what apply has to drop, after defer_apply_off")
+    firewall.defer_apply_off()
+    table.add_rule("FORWARD", drops(7003))
+    firewall.apply()
+    r.stops(at(7003), control=OPEN, what="what apply has to drop, after a defer_apply_off too many")

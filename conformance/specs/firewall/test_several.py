@@ -8,7 +8,7 @@ from conformance import faults
 from conformance.harness import FirewallUnderTest, in_children, within
 from conformance.spec import spec
 from conformance.specs.firewall.ground import drop, lay, model, standing
-from conformance.specs.firewall.old_and_new import NEW, OLD, Ground, new, old
+from conformance.specs.firewall.old_and_new import NEW, OLD, Ground, empty
 from conformance.topology.sandbox import Sandbox
 from refnet.errors import LockTimeout
 from refnet.firewall import Capability
@@ -33,11 +33,11 @@ class Interruption(Exception):
 def test_locked(firewall: FirewallUnderTest, net: Sandbox) -> None:
     ground = Ground(firewall, net)
     manager = firewall.fresh(lock_time_limit=1.0)
-    chain = old(manager)
+    ground.old(manager)
     manager.apply()
     with net.lock_rules():
-        manager.empty_chain(chain)
-        new(manager)
+        empty(manager)
+        ground.new(manager)
         with within(30, "apply, with a time limit of 1 s for a lock that somebody holds,"):
             try:
                 manager.apply()
@@ -56,7 +56,7 @@ def test_locked(firewall: FirewallUnderTest, net: Sandbox) -> None:
 )
 def test_unlocked(firewall: FirewallUnderTest, net: Sandbox) -> None:
     ground = Ground(firewall, net)
-    new(firewall)
+    ground.new(firewall)
     raised: list[BaseException] = []
 
     def work() -> None:
@@ -150,14 +150,14 @@ def test_one_owner_at_once(firewall: FirewallUnderTest, net: Sandbox) -> None:
 
     def work(number: int) -> None:
         manager = firewall.fresh()
-        (old, new)[number](manager)
+        (ground.old, ground.new)[number](manager)
         for _ in range(3):
             manager.resync()
 
     statuses = in_children(2, work)
     assert statuses == [0, 0], f"of two processes of one owner, some failed: {statuses}"
     ground.see("two processes of one owner have applied at once", OLD, NEW)
-    new(firewall)
+    ground.new(firewall)
     firewall.apply()
     ground.see("the apply that comes after both", NEW)
 
@@ -171,17 +171,26 @@ def test_block_of_another(firewall: FirewallUnderTest, net: Sandbox) -> None:
     chain = lay(firewall, drop(7000))
     firewall.apply()
 
+    begun = threading.Event()
+
     def work() -> None:
+        begun.set()
         firewall.add_rule(chain, drop(7001))
         firewall.apply()
 
     thread = threading.Thread(target=work)
+    control = firewall.fresh("control")
+    other = lay(control, drop(7000))
+    control.apply()
     try:
         with firewall.deferred():
             firewall.add_rule(chain, drop(7002))
             thread.start()
-            # Time for it to get into the block, if it can. If it has to wait, it will have been given enough.
-            thread.join(0.5)
+            begun.wait()
+            # If it can get into the block, it has got there before all of this was applied, each at the same cost.
+            for port in (7001, 7002, 7003):
+                control.add_rule(other, drop(port))
+                control.apply()
             raise Interruption
     except Interruption:
         pass

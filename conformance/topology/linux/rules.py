@@ -101,10 +101,12 @@ def _lines(owner: str) -> list[tuple[str, str]]:
         ("filter", f'-A INPUT -p tcp --dport 2222 -j {chain} -m comment --comment "not of {owner}, of somebody else"'),
         ("filter", f'-A FORWARD -m mark --mark 0x1234 -j ACCEPT -m comment --comment "{owner}"'),
         ("filter", f"-A FORWARD -j {chain}"),
+        # Without a target: whoever looks for one finds that of the comment.
+        ("filter", f'-A FORWARD -p udp --dport 2224 -m comment --comment "see -j {owner}.filter-forward too"'),
         ("filter", f"-A OUTPUT -j {alike}"),
         ("filter", f'-A {chain} -p udp --dport 2222 -j RETURN -m comment --comment "{owner}-INPUT"'),
         ("filter", f"-A {chain} -p udp --dport 2223 -j RETURN"),
-        ("filter", f"-A {alike} -j RETURN"),
+        ("filter", f'-A {alike} -j RETURN -m comment --comment "not -j {owner}.filter-input or so"'),
         ("nat", f":{alike} - [0:0]"),
         ("nat", f'-A PREROUTING -p tcp --dport 2222 -j {alike} -m comment --comment "for {owner}"'),
         ("nat", "-A POSTROUTING -m mark --mark 0x1234 -j ACCEPT"),
