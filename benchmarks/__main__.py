@@ -6,13 +6,15 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import idle, imports, peers, plug, results, suite
+from benchmarks import firewall, idle, imports, peers, plug, results, suite
 from benchmarks.measure import Failed, progress
 from benchmarks.plan import FULL, QUICK
 from benchmarks.results import Section
 
+_PARTS = ("plugs", "idle", "imports", "firewall", "models", "suite")
 _OUTPUT = Path(__file__).with_name("RESULTS.md")
 
 _DESCRIPTION = """\
@@ -20,8 +22,8 @@ Measure refnet against the kernel's own cost and against other ways to plug gues
 
 Everything is made in network namespaces of its own; no device of the host is touched. Deleting thousands of bridges
 keeps the kernel busy, though, and every change of network devices on the host waits for it, up to a quarter of a
-second at a time: do not run this on a host that matters. os-vif and Nova are installed into build/bench-venv at the
-first run; where that is not possible, the results say so.
+second at a time: do not run this on a host that matters. os-vif, Nova and Neutron are installed into build/bench-venv
+at the first run; where that is not possible, the results say so.
 """
 
 
@@ -30,43 +32,60 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--quick", action="store_true", help="smaller numbers: half a minute, and more noise")
+    parser.add_argument("--quick", action="store_true", help="smaller numbers: two or three minutes, and more noise")
     parser.add_argument("--output", type=Path, default=_OUTPUT, metavar="PATH", help="default: benchmarks/RESULTS.md")
-    parser.add_argument("--no-peers", action="store_true", help="leave out os-vif and Nova, and install nothing")
+    parser.add_argument("--no-peers", action="store_true", help="leave out the peers, and install nothing")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=_PARTS,
+        metavar="PART",
+        help=f"measure this part only, and keep the others' text ({', '.join(_PARTS)}); can be given several times",
+    )
     arguments = parser.parse_args()
     if sys.platform != "linux":
         parser.error(f"the contenders are Linux's, and this is {sys.platform}")
     if os.geteuid() != 0:
         parser.error("making network namespaces and taps needs root")
+    if arguments.only and not arguments.output.is_file():
+        parser.error(f"{arguments.output} is not there, and --only replaces parts of it: run all of them first")
 
     began, load_before = time.monotonic(), os.getloadavg()[0]
     peer_python, peer_fact = _peers(wanted=not arguments.no_peers)
     plan = QUICK if arguments.quick else FULL
-    plugs = plug.Plugs(plan, peer_python)
+    plugs, firewalls = plug.Plugs(plan, peer_python), firewall.Firewalls(plan, peer_python)
+    # Each of these gives sections: a further measurement is one more line here, and its name in _PARTS.
+    measures: dict[str, Callable[[], list[Section]]] = {
+        "plugs": plugs.measure,
+        "idle": lambda: [idle.measure(plan.idle_rounds, plan.idle_calls)],
+        "imports": lambda: [imports.measure(plan.import_rounds)],
+        "firewall": firewalls.measure,
+        "models": firewalls.measure_models,
+        "suite": lambda: [suite.measure(plan.suite_rounds, plan.suite_workers)],
+    }
     failures: list[str] = []
-    sections: list[Section] = []
-    # Each of these gives sections: a further measurement is one more line here.
-    for what, measure in (
-        ("plugs", plugs.measure),
-        ("ensure_*", lambda: [idle.measure(plan.idle_rounds, plan.idle_calls)]),
-        ("imports", lambda: [imports.measure(plan.import_rounds)]),
-        ("the suite", lambda: [suite.measure(plan.suite_rounds, plan.suite_workers)]),
-    ):
+    parts: dict[str, list[Section]] = {}
+    for name in _PARTS:
+        if arguments.only and name not in arguments.only:
+            continue
         try:
-            sections += measure()
+            parts[name] = measures[name]()
         except Failed as error:
-            progress(f"{what} FAILED: {error}")
-            failures.append(f"{what}: {error}")
-    failures = [*plugs.failures, *failures]
+            progress(f"{name} FAILED: {error}")
+            failures.append(f"{name}: {error}")
+    failures = [*plugs.failures, *firewalls.failures, *failures]
 
     took = time.monotonic() - began
     facts = [
         *results.machine(),
         peer_fact,
-        f"the run took {took:.0f} s{' with --quick: fewer plugs and rounds' if arguments.quick else ''}; "
+        f"the run took {took:.0f} s{' with --quick: smaller numbers and fewer rounds' if arguments.quick else ''}; "
         f"load before it {load_before:.2f}, at its end {os.getloadavg()[0]:.2f}",
     ]
-    results.write(arguments.output, sections, facts, failures)
+    if arguments.only:
+        results.update(arguments.output, parts, _PARTS, facts, failures)
+    else:
+        results.write(arguments.output, parts, facts, failures)
     progress(f"written to {arguments.output}")
     return 1 if failures else 0
 
@@ -74,12 +93,12 @@ def main() -> int:
 def _peers(*, wanted: bool) -> tuple[str | None, str]:
     """Return the interpreter with the peers, None if there is none, and what the results say of it."""
     if not wanted:
-        return None, "os-vif and Nova left out (`--no-peers`)"
+        return None, "os-vif, Nova and Neutron left out (`--no-peers`)"
     try:
         python = peers.interpreter()
     except peers.NotInstalled as error:
-        progress(f"without os-vif and Nova: {error}")
-        return None, f"os-vif and Nova could not be installed: {error}"
+        progress(f"without os-vif, Nova and Neutron: {error}")
+        return None, f"os-vif, Nova and Neutron could not be installed: {error}"
     return python, f"in the peers' own environment: {peers.versions(python)}"
 
 

@@ -3,6 +3,8 @@
 ``python -m benchmarks.child plug MODULE`` makes plugs on command: a line with a number on standard input asks for so
 many, and is answered by a line of JSON with their times in nanoseconds; at the end of its input it deletes them all.
 ``python -m benchmarks.child idle …`` does what :mod:`benchmarks.idle` asks for and prints one line of JSON.
+``python -m benchmarks.child rules …`` and ``model …`` are those of :mod:`benchmarks.firewall`: the first does one step
+for each line of its input, the second answers once.
 """
 
 from __future__ import annotations
@@ -30,8 +32,31 @@ def main() -> int:
     idle = commands.add_parser("idle")
     idle.add_argument("--rounds", type=int, required=True)
     idle.add_argument("--calls", type=int, required=True)
+    rules = commands.add_parser("rules")
+    rules.add_argument("module", help="the contender, a module of benchmarks.firewalls")
+    rules.add_argument("tool", help="what it is to use: legacy, nft or nftables")
+    rules.add_argument("count", type=int, help="how many rules there are")
+    model = commands.add_parser("model")
+    model.add_argument("module", help="the contender, a module of benchmarks.firewalls")
+    model.add_argument("kind", help="one of its models")
+    model.add_argument("count", type=int, help="how many rules are added")
+    model.add_argument("--memory", action="store_true", help="measure memory, not time")
     arguments = parser.parse_args()
 
+    if arguments.command in ("rules", "model"):
+        from benchmarks.firewalls import stepping
+
+        namespace.enter()
+        namespace.hide_run()
+        if arguments.command == "model":
+            measure = stepping.memory if arguments.memory else stepping.time_to_add
+            _answer(measure(arguments.module, arguments.kind, arguments.count))
+            return 0
+        stepper = stepping.Stepper(arguments.module, arguments.tool, arguments.count)
+        _answer("ready")
+        for line in sys.stdin:
+            _answer(stepper.do(*line.split()))
+        return 0
     if arguments.command == "idle":
         # Not above: its results have refnet's version, and the peers' interpreter has no refnet.
         from benchmarks import idle as idle_calls

@@ -66,15 +66,18 @@ def last_words(errors: str) -> str:
     return lines[-1] if lines else ""
 
 
-def run_child(*arguments: str) -> Any:
+def run_child(*arguments: str, interpreter: str = sys.executable) -> Any:
     """Run :mod:`benchmarks.child` to its end and return what it measured.
 
     Raises:
         Failed: it ended with an error.
     """
-    command = [sys.executable, "-m", "benchmarks.child", *arguments]
+    command = [interpreter, "-m", "benchmarks.child", *arguments]
+    environment = environment_of(interpreter)
     try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=_TIME_LIMIT, check=False)
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=_TIME_LIMIT, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise Failed(str(error)) from None
     if done.returncode:

@@ -27,6 +27,12 @@ class Plan:
     suite_rounds: int
     #: Specs at once in the runs of the suite on this host; the last is what the other environments get as well.
     suite_workers: tuple[int, ...]
+    #: How many rules stand, and how often that is repeated with fresh namespaces.
+    rules: dict[int, int]
+    #: Rules that come and go one by one in each of these, and that of them in which the slow contenders take part.
+    rule_changes: int
+    slow_rule_changes: int
+    model_rounds: int
 
     @property
     def plugs(self) -> int:
@@ -56,6 +62,10 @@ FULL = Plan(
     import_rounds=15,
     suite_rounds=1,
     suite_workers=(1, 4, 2),
+    rules={5_000: 11, 20_000: 5},
+    rule_changes=10,
+    slow_rule_changes=2,
+    model_rounds=3,
 )
 QUICK = Plan(
     portion=20,
@@ -69,4 +79,8 @@ QUICK = Plan(
     import_rounds=3,
     suite_rounds=1,
     suite_workers=(2,),
+    rules={1_000: 1, 4_000: 1},
+    rule_changes=3,
+    slow_rule_changes=1,
+    model_rounds=1,
 )

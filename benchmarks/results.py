@@ -8,7 +8,7 @@ import platform
 import re
 import subprocess
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -17,6 +17,9 @@ import refnet
 
 #: Characters in a line of text; tables are as wide as they are.
 _WIDTH = 120
+
+#: What stands before a part's sections in the file, so that it can be found again.
+_PART = re.compile(r"^<!-- part: (\S+) -->$", re.MULTILINE)
 
 _INTRODUCTION = """\
 Made by `python -m benchmarks`; the numbers of another machine are others, the ratios less so.
@@ -55,26 +58,58 @@ class Section:
     tables: Sequence[Table]
     notes: Sequence[str] = field(default_factory=tuple)
 
-    def markdown(self) -> str:
-        """Write heading, text, tables and notes."""
-        notes = _wrapped("\n".join(f"- {note}" for note in self.notes))
-        parts = [f"## {self.title}", _wrapped(self.text), *(table.markdown() for table in self.tables), notes]
+    def markdown(self, preface: Sequence[str] = ()) -> str:
+        """Write heading, what is to be said before all else, text, tables and notes."""
+        tables = (table.markdown() for table in self.tables)
+        parts = [f"## {self.title}", *preface, _wrapped(self.text), *tables, _list(self.notes)]
         return "\n\n".join(part for part in parts if part)
 
 
-def write(path: Path, sections: Sequence[Section], facts: Sequence[str], failures: Sequence[str]) -> None:
-    """Write the results to ``path``.
+def write(path: Path, parts: Mapping[str, Sequence[Section]], facts: Sequence[str], failures: Sequence[str]) -> None:
+    """Write the results of a whole run to ``path``: its parts by name, each with its sections.
 
-    ``facts`` are about the whole run; ``failures`` say what ended with an error and is therefore missing.
+    ``facts`` are about the run; ``failures`` say what ended with an error and is therefore missing.
     """
-    parts = ["# Benchmarks", _INTRODUCTION, _wrapped("\n".join(f"- {fact}" for fact in facts))]
-    if failures:
-        parts += [
-            "**Not complete.** What ended with an error:",
-            _wrapped("\n".join(f"- {failure}" for failure in failures)),
-        ]
-    parts += [section.markdown() for section in sections]
-    path.write_text("\n\n".join(parts) + "\n")
+    head = ["# Benchmarks", _INTRODUCTION, _list(facts), *_not_complete(failures)]
+    bodies = {name: _body(sections) for name, sections in parts.items()}
+    path.write_text(_joined("\n\n".join(head), bodies))
+
+
+def update(
+    path: Path,
+    parts: Mapping[str, Sequence[Section]],
+    order: Sequence[str],
+    facts: Sequence[str],
+    failures: Sequence[str],
+) -> None:
+    """Write the results of a run of some parts in place of what ``path`` has of them, and keep the others' text.
+
+    ``order`` has the names of all parts there are.
+
+    Raises:
+        OSError: the file cannot be read or written.
+    """
+    head, *pieces = _PART.split(path.read_text())
+    bodies = {name: body.strip() for name, body in zip(pieces[::2], pieces[1::2], strict=True)}
+    preface = ["This part has been run by itself:", _list(facts), *_not_complete(failures)]
+    bodies.update({name: _body(sections, preface) for name, sections in parts.items()})
+    path.write_text(_joined(head.strip(), {name: bodies[name] for name in order if name in bodies}))
+
+
+def _joined(head: str, bodies: Mapping[str, str]) -> str:
+    return "\n\n".join([head, *(f"<!-- part: {name} -->\n\n{body}" for name, body in bodies.items())]) + "\n"
+
+
+def _body(sections: Sequence[Section], preface: Sequence[str] = ()) -> str:
+    return "\n\n".join(one.markdown(preface if number == 0 else ()) for number, one in enumerate(sections))
+
+
+def _not_complete(failures: Sequence[str]) -> list[str]:
+    return ["**Not complete.** What ended with an error:", _list(failures)] if failures else []
+
+
+def _list(items: Iterable[str]) -> str:
+    return _wrapped("\n".join(f"- {item}" for item in items))
 
 
 def machine() -> list[str]:
@@ -83,7 +118,8 @@ def machine() -> list[str]:
         f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%d %H:%M} UTC",
         f"{os.cpu_count()} cores ({_processor()}), {platform.system()} {platform.release()} {platform.machine()}",
         f"{platform.python_implementation()} {platform.python_version()}, refnet {refnet.__version__}, "
-        f"pyroute2 {metadata.version('pyroute2')}, {_iproute2()}",
+        f"pyroute2 {metadata.version('pyroute2')}, {_version('iproute2', 'ip', '-V')}, "
+        f"{_version('iptables', 'iptables', '--version')}, {_version('nftables', 'nft', '--version')}",
     ]
 
 
@@ -109,10 +145,10 @@ def _processor() -> str:
     return found[1] if found else platform.machine()
 
 
-def _iproute2() -> str:
+def _version(package: str, *argv: str) -> str:
     try:
-        said = subprocess.run(["ip", "-V"], capture_output=True, text=True, check=True).stdout
+        said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.SubprocessError):
-        return "no iproute2"
-    found = re.search(r"iproute2-([^,\s]+)", said)
-    return f"iproute2 {found[1]}" if found else said.strip()
+        return f"no {package}"
+    found = re.search(r"(?:iproute2-|\bv)([0-9][^,\s]*)", said)
+    return f"{package} {found[1]}" if found else said.strip()

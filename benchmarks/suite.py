@@ -35,7 +35,17 @@ class _Contender:
             self.whole.append(self._timed())
 
     def _timed(self, *arguments: str) -> float:
-        command = [sys.executable, "-m", "conformance.cli", "run", "--json", "--area", "netdev", "--env", self.environment]
+        command = [
+            sys.executable,
+            "-m",
+            "conformance.cli",
+            "run",
+            "--json",
+            "--area",
+            "netdev",
+            "--env",
+            self.environment,
+        ]
         began = time.perf_counter()
         done = subprocess.run(
             [*command, "-n", str(self.workers), *arguments],

@@ -7,6 +7,7 @@ wrong, what was expected, and with which value.
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -163,6 +164,12 @@ def network(value: object) -> IPNetwork:
         value = str(value)
     if not isinstance(value, str) or "%" in value:
         raise InvalidArgument(f"address {shown(value)} is not an address or a network such as '192.0.2.0/24'")
+    return _network(value)
+
+
+@functools.lru_cache(maxsize=4096)
+def _network(value: str) -> IPNetwork:
+    """Return the network that is written so: one for all rules that name it, since most rules name the same few."""
     try:
         return ipaddress.ip_network(value)
     except ValueError as error:
