@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -394,6 +395,42 @@ def test_what_iptables_cannot_say_is_unsupported(rule: Rule, capability: str) ->
     with pytest.raises(Unsupported) as caught:
         write(rule, 4)
     assert caught.value.capability == capability
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ((6000, "second"), "5000/sec"),  # 2 of 1/10,000 s a packet; iptables would make 10000 of it
+        ((9999, "second"), "5000/sec"),
+        ((10_000, "second"), "10000/sec"),
+        ((150, "second"), "149/sec"),
+        ((3, "second"), "3/sec"),
+        ((80, "second"), "80/sec"),
+        ((4838, "minute"), "4838/min"),
+        ((250, "hour"), "240/hour"),  # 14.4 s a packet, of which the kernel makes 14
+        ((300, "hour"), "300/hour"),
+        ((1000, "day"), "993/day"),
+        ((1, "day"), "1/day"),
+    ],
+)
+def test_a_limit_lets_no_more_through_than_it_says(wanted: tuple[int, str], said: str) -> None:
+    (line,) = write(Rule(DROP, limit=(*wanted, 1)), 4).lines
+    assert line == f"-m limit --limit {said} --limit-burst 1 -j DROP"
+
+
+@given(st.integers(1, 10_000), st.sampled_from([("second", 1), ("minute", 60), ("hour", 3600), ("day", 86400)]))
+def test_whatever_the_limit_the_kernel_counts_no_more_in_its_unit(packets: int, unit: tuple[str, int]) -> None:
+    name, seconds = unit
+    (line,) = write(Rule(DROP, limit=(packets, name, 1)), 4).lines
+    asked = int(re.search(r"--limit (\d+)/", line)[1])  # type: ignore[index]
+    period = 10_000 * seconds // asked  # parse_rate
+    assert asked <= packets
+    for hz in (100, 250, 300, 1000):  # user2credits
+        credits_a_jiffy = 1 << (0xFFFFFFFF // (hz * 86400)).bit_length() - 1
+        kept = period // 10_000 * 10_000 if period > 0xFFFFFFFF // (hz * credits_a_jiffy) else period
+        assert 10_000 * seconds // kept <= packets
+    if seconds % packets == 0 or (10_000 * seconds % packets == 0 and packets >= seconds / 10):
+        assert asked == packets
 
 
 def test_a_chain_gets_its_name_on_the_host() -> None:

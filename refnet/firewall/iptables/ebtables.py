@@ -32,17 +32,17 @@ class Ebtables:
         self.jumps: dict[str, list[str]] = {}
 
     def look(self, program: str = "ebtables") -> None:
-        """Read what stands. A host without ebtables, or a kernel without it, has nothing.
+        """Read what stands. No program is asked where the kernel has nothing.
 
         Raises:
-            PermissionDenied, CommandFailed: what they say.
+            ToolMissing, PermissionDenied, CommandFailed: what they say.
         """
         self.chains, self.jumps = {}, {}
-        if not (is_legacy(program) or kernel.has_nft_chain(kernel.BRIDGE, chainnames.prefix(self.owner))):
+        if not (_has_legacy_table() if is_legacy(program) else self._has_nft_chain()):
             return
         try:
             printed = _run([program, "-t", "nat", "-L"])
-        except (ToolMissing, Unsupported):
+        except Unsupported:
             return
         self.chains, self.jumps = read(printed, chainnames.prefix(self.owner))
 
@@ -63,11 +63,20 @@ class Ebtables:
         self._write("ebtables", chains, jumps, first, limit, keep)
 
     def remove(self, limit: float, keep: Collection[int] = ()) -> None:
-        """Remove all of the owner's, by each variant of the tool that is here."""
-        for program in ("ebtables", "ebtables-nft", "ebtables-legacy"):
-            if shutil.which(program) and (not is_legacy(program) or _has_legacy_table()):
-                self.look(program)
-                self._write(program, {}, {}, True, limit, keep)
+        """Remove all of the owner's, by each variant of the tool that is here.
+
+        Raises:
+            ToolMissing, PermissionDenied, RuleError, LockTimeout, CommandFailed: what they say.
+        """
+        here = [one for one in ("ebtables", "ebtables-nft", "ebtables-legacy") if shutil.which(one)]
+        if all(map(is_legacy, here)):
+            here.append("ebtables-nft")  # which is missed only if it has something to remove
+        for program in here:
+            self.look(program)
+            self._write(program, {}, {}, True, limit, keep)
+
+    def _has_nft_chain(self) -> bool:
+        return kernel.has_nft_chain(kernel.BRIDGE, chainnames.prefix(self.owner))
 
     def _write(
         self, program: str, chains: Chains, jumps: Jumps, first: bool, limit: float, keep: Collection[int]
@@ -149,8 +158,11 @@ def is_legacy(program: str) -> bool:
 
 
 def _has_legacy_table() -> bool:
-    """Return whether the kernel has the legacy variant's table: asking its tool would load it."""
+    """Return whether the kernel may have the legacy variant's table: asking its tool for it would load it."""
     try:
-        return "ebtable_nat " in Path("/proc/modules").read_text()
+        if "ebtable_nat " in Path("/proc/modules").read_text():
+            return True
+        built_in = Path("/lib/modules", os.uname().release, "modules.builtin")
+        return "/ebtable_nat.ko" in built_in.read_text()
     except OSError:
-        return False
+        return not Path("/proc/modules").exists()  # then it loads none

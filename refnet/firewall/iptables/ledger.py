@@ -31,6 +31,8 @@ class Half(NamedTuple):
 
 
 NOTHING = Half()
+#: In which order tables are written: what others ask for marks comes after who sets them.
+WRITTEN = (Table.MANGLE, Table.NAT, Table.FILTER)
 #: A rule as it is written in IPv4 and in IPv6.
 Rendered = tuple[Half, Half]
 
@@ -51,7 +53,7 @@ class Image:
     ``counters`` has, where it is known, what a chain's lines have counted.
     """
 
-    chains: dict[str, dict[str, list[str]]] = field(default_factory=lambda: {table.value: {} for table in Table})
+    chains: dict[str, dict[str, list[str]]] = field(default_factory=lambda: {table.value: {} for table in WRITTEN})
     jumps: dict[str, dict[str, list[str]]] = field(default_factory=lambda: {table.value: {} for table in Table})
     counters: dict[tuple[str, str], list[str]] = field(default_factory=dict)
 

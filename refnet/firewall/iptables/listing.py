@@ -16,7 +16,10 @@ from refnet.firewall import protocols
 
 _RULE = re.compile(r"(?:(\[\d+:\d+\]) )?-A (\S+)(.*)")
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
-_REFERENCE = re.compile(r" -[jg] (\S+)")
+#: A jump, or else a text of somebody's choice, in which there may be words like one.
+_REFERENCE = re.compile(
+    r' --(?:comment|log-prefix|nflog-prefix) (?:"(?:[^"\\]|\\.)*"|\S+)|"(?:[^"\\]|\\.)*"| -[jg] (\S+)'
+)
 #: Kernel units (XT_LIMIT_SCALE) of a rate's periods.
 _PERIODS = {"sec": 10_000, "min": 600_000, "hour": 36_000_000, "day": 864_000_000}
 _NETWORKS = ("-s", "-d")
@@ -69,8 +72,9 @@ def _read_rule(line: str, prefix: str, table: SavedTable) -> None:
         return
     target = None
     if prefix in rest:
-        found = _REFERENCE.search(rest)
-        named = found[1] if found and found[1].startswith(prefix) else None
+        named = next((found[1] for found in _REFERENCE.finditer(rest) if found[1]), None)
+        if named and not named.startswith(prefix):
+            named = None
         if named and rest == f" -j {named}" and chain in table.jumps:
             target = named
         elif named:

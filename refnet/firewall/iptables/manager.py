@@ -8,12 +8,12 @@ from types import MappingProxyType
 from typing import Any, ClassVar
 
 from refnet import locks
-from refnet.errors import CommandFailed, RefnetError, RuleError, TeardownFailed, Unsupported
+from refnet.errors import CommandFailed, PermissionDenied, RefnetError, RuleError, TeardownFailed, Unsupported
+from refnet.firewall import ipv6, values
 from refnet.firewall import text as iptables_text
-from refnet.firewall import values
 from refnet.firewall.actions import Jump
 from refnet.firewall.capabilities import Capability
-from refnet.firewall.iptables import chainnames, culprit, kernel, listing, probing, reading
+from refnet.firewall.iptables import chainnames, culprit, listing, probing, reading
 from refnet.firewall.iptables.ebtables import Ebtables
 from refnet.firewall.iptables.ledger import NOTHING, Auxiliary, Half, Image, Ledger, Plan, Rendered
 from refnet.firewall.iptables.listing import SavedTable
@@ -33,6 +33,8 @@ class IptablesManager(FirewallManager):
       are put back.
     * An owner's ``accept`` decides for the table: rules of others behind it in the same built-in chain are not asked.
     * A rule of which iptables cannot say all in one line takes several; see :mod:`refnet.firewall.text`.
+    * A rate limit that iptables cannot count exactly becomes the next lower one: 6000 a second becomes 5000.
+    * What stands of this owner's in the tools' other variant goes with the first apply, and with teardown.
     * Lock limits are rounded up to whole seconds, at least one: iptables waits for no less.
     * Port guards and isolated addresses are ebtables's: see :mod:`.guards`, also for what it cannot look at.
     """
@@ -98,8 +100,7 @@ class IptablesManager(FirewallManager):
         return name
 
     def _render(self, chain: Chain, rule: Rule) -> Rendered:
-        if rule.family == 6 and not kernel.has_ipv6():
-            raise Unsupported("this host has no IPv6", capability=Capability.FIREWALL_IPV6)
+        ipv6.check(chain.table, rule)
         four, six = (self._half(chain, rule, family) for family in (4, 6))
         return (four, four) if four == six else (four, six)
 
@@ -170,6 +171,9 @@ class IptablesManager(FirewallManager):
     def _commit_all(self) -> None:
         with self._locked():
             self._write_all({})
+            # Nobody would think of what stands in the other variant, which `iptables` may have been before.
+            for family in self._families():
+                self._remove(Tools(family, self.variant).other())
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -246,9 +250,12 @@ class IptablesManager(FirewallManager):
         errors: list[RefnetError] = []
         with self._locked():
             for family in self._families():
-                for variant in dict.fromkeys((self.variant, "legacy", "nft")):
+                own = Tools(family, self.variant)
+                if not self.variant and not own.is_there():
+                    own = Tools(family, "nft")
+                for using in (own, own.other()):
                     try:
-                        errors += self._remove(Tools(family, variant))
+                        errors += self._remove(using)
                     except RefnetError as error:
                         errors.append(error)
             try:
@@ -258,14 +265,16 @@ class IptablesManager(FirewallManager):
         self._ledgers = {family: Ledger(family, self._name) for family in self._families()}
         if errors:
             self._synced = False
-            raise TeardownFailed(
-                f"owner {self.owner}: not all of it could be removed: {'; '.join(map(str, errors))}", errors=errors
-            )
+            # What a process may not do, it may not do with any of the programs.
+            reasons = {PermissionDenied if isinstance(one, PermissionDenied) else str(one): one for one in errors[::-1]}
+            said = "; ".join(map(str, reversed(reasons.values())))
+            raise TeardownFailed(f"owner {self.owner}: not all of it could be removed: {said}", errors=errors)
 
     def _remove(self, using: Tools) -> Iterable[RefnetError]:
-        """Remove what stands in a family by one variant; return why something has to stay."""
-        if not using.is_there():
-            return []
+        """Remove what stands in a family by one variant; return why something has to stay.
+
+        No program is asked where the kernel says that there is nothing; where there is something, it has to be there.
+        """
         try:
             found = listing.read(using.save(), self._prefix) if using.may_have(self._prefix) else {}
         except Unsupported:
@@ -290,7 +299,7 @@ class IptablesManager(FirewallManager):
 
     @staticmethod
     def _families() -> tuple[int, ...]:
-        return (4, 6) if kernel.has_ipv6() else (4,)
+        return (4, 6) if ipv6.is_there() else (4,)
 
 
 class LegacyIptablesManager(IptablesManager):

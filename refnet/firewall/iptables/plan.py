@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
-from refnet.firewall.iptables.ledger import Half, Ledger, Plan, Standing, step
+from refnet.firewall.iptables.ledger import WRITTEN, Half, Ledger, Plan, Standing, step
 from refnet.firewall.model import HOOKS, Change, Edit, Hook, Key, Model, Table
 
 
@@ -143,7 +143,7 @@ class _Planner:
 
     def made(self) -> Plan:
         """Return the plan, with its text."""
-        sections: dict[Table, list[str]] = {table: [] for table in Table}
+        sections: dict[Table, list[str]] = {table: [] for table in WRITTEN}
         endings: dict[Table, list[str]] = {table: [] for table in Table}
         for key in self._written():
             self._write(key, sections[key[0]], endings[key[0]])

@@ -6,9 +6,9 @@ import shutil
 
 from refnet import process
 from refnet.errors import CommandFailed, RefnetError, ToolMissing
-from refnet.firewall import conntrack
+from refnet.firewall import conntrack, ipv6
 from refnet.firewall.capabilities import Capability
-from refnet.firewall.iptables import ebtables, failures, kernel, tools
+from refnet.firewall.iptables import ebtables, failures, tools
 from refnet.firewall.iptables.apart import MAY_NOT, apart
 from refnet.firewall.iptables.tools import Tools
 
@@ -42,8 +42,8 @@ def probe(capability: Capability, variant: str) -> str | None:
     """Return None if it can be done here, else why not."""
     if capability is Capability.FORGET_CONNECTIONS:
         return conntrack.probe()
-    if capability in _SIX and not kernel.has_ipv6():
-        return "this host has no IPv6: there is no /proc/net/if_inet6"
+    if capability in _SIX and not ipv6.is_there():
+        return ipv6.LACKS_IT
     known = (capability, variant)
     if known not in _answers:
         try:
@@ -76,4 +76,6 @@ def _run(argv: list[str], text: str, using: Tools) -> None:
             # No namespaces for this process: then what can be seen without committing anything.
             process.run([*argv, "--test"], stdin=text, time_limit=3 * _LIMIT)
     except CommandFailed as failed:
+        # Of the tool, and not of the program that has become it.
+        failed = CommandFailed(argv, failed.status, failed.stdout, failed.stderr, time_limit=3 * _LIMIT)
         raise failures.error(using.clearer(failed), text, using.family) from None

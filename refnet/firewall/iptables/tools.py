@@ -40,10 +40,14 @@ class Tools:
         """Return whether these are the variant with tables of its own in the kernel, and a lock."""
         return "legacy" in (self.variant or _variant(self.program("restore"), os.environ.get("PATH")))
 
+    def other(self) -> Tools:
+        """Return the programs of the variant that these are not."""
+        return Tools(self.family, "nft" if self.is_legacy() else "legacy")
+
     def may_have(self, prefix: str) -> bool:
         """Return whether chains whose names begin so may stand: what the kernel tells without a program."""
         if self.is_legacy():
-            return kernel.has_legacy_tables(self.family)
+            return kernel.has_legacy_chain(self.family, prefix)
         return kernel.has_nft_chain(kernel.FAMILIES[self.family], prefix)
 
     def save(self) -> str:

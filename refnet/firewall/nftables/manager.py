@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from refnet import locks
 from refnet.errors import RefnetError, TeardownFailed, Unsupported
-from refnet.firewall import conntrack, values
+from refnet.firewall import conntrack, ipv6, values
 from refnet.firewall.capabilities import Capability
 from refnet.firewall.layer2 import DhcpIsolation, PortGuard
 from refnet.firewall.manager import DEFAULT_LOCK_LIMIT, Counter, FirewallManager, Standing
@@ -112,6 +112,7 @@ class NftablesManager(FirewallManager):
     # -- writing ---------------------------------------------------------------------------------------
 
     def _render(self, chain: Chain, rule: Rule) -> Rendered:
+        ipv6.check(chain.table, rule)
         return render(chain, rule)
 
     def _commit(self, changes: Mapping[Key, Change], *, layer2: bool) -> None:
@@ -228,7 +229,7 @@ class NftablesManager(FirewallManager):
                     errors.append(error)
         self._forget()
         if errors:
-            reasons = "; ".join(map(str, errors))
+            reasons = "; ".join(dict.fromkeys(map(str, errors)))
             raise TeardownFailed(f"the tables {self._table} could not be removed: {reasons}", errors=errors)
 
     def _families(self) -> set[str]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from refnet.errors import RefnetError, Unsupported
-from refnet.firewall import conntrack
+from refnet.firewall import conntrack, ipv6
 from refnet.firewall.capabilities import Capability
 from refnet.firewall.nftables import tool
 
@@ -30,6 +28,8 @@ _answers: dict[Capability, str | None] = {}
 
 def probe(capability: Capability) -> str | None:
     """Return None if it can be done here, else why not."""
+    if capability in (Capability.FIREWALL_IPV6, Capability.NAT_IPV6) and not ipv6.is_there():
+        return ipv6.LACKS_IT
     if capability in _answers:
         return _answers[capability]
     if capability is Capability.FORGET_CONNECTIONS:
@@ -44,11 +44,6 @@ def probe(capability: Capability) -> str | None:
         return str(error)  # a missing program or privilege may come
     else:
         answer = None
-        if (
-            capability in (Capability.FIREWALL_IPV6, Capability.NAT_IPV6)
-            and not Path("/proc/thread-self/net/if_inet6").exists()
-        ):
-            answer = "this kernel has no IPv6: there is no /proc/net/if_inet6"
     _answers[capability] = answer
     return answer
 

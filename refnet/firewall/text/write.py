@@ -60,6 +60,11 @@ _STATES = (
 )
 _STATE_WORDS = {state: state.value.upper() for state in _STATES}
 _UNITS = {"second": "sec", "minute": "min", "hour": "hour", "day": "day"}
+#: Of a second, in which iptables counts the time for a packet (linux/netfilter/xt_limit.h, XT_LIMIT_SCALE).
+_LIMIT_SCALE = 10_000
+#: A longer time than that the kernel may cut to whole seconds (net/netfilter/xt_limit.c, user2credits: what times its
+#: credits a second is more than 32 bits; they are 38,400 at most, at HZ 300).
+_LONG_PERIOD = 0xFFFFFFFF // 38_400
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
 #: What iptables calls the answers of REJECT, in each family (iptables-extensions(8)).
 ANSWERS = {
@@ -289,15 +294,32 @@ def _mark(wanted: Mark) -> str:
 
 
 def _limit(wanted: Rate) -> str:
+    packets = _packets(wanted)
     # Linux, net/netfilter/xt_limit.c: the credit for a burst is counted in 32 bits, sized for one day.
-    if _SECONDS[wanted.unit] * wanted.burst > 86400 * wanted.packets:
+    if _SECONDS[wanted.unit] * wanted.burst > 86400 * packets:
         raise Unsupported(
             f"iptables cannot limit to {wanted.packets} a {wanted.unit} with a burst of {wanted.burst}: a burst is at "
             "most what comes together in a day",
             capability="long-burst",
         )
     burst = "" if wanted.burst == 5 else f"--limit-burst {wanted.burst} "
-    return f"-m limit --limit {wanted.packets}/{_UNITS[wanted.unit]} {burst}"
+    return f"-m limit --limit {packets}/{_UNITS[wanted.unit]} {burst}"
+
+
+def _packets(wanted: Rate) -> int:
+    """Return how many packets a unit to ask of iptables: as many as wanted, or what it has next below.
+
+    It keeps a rate as the time for a packet, as a whole number (iptables 1.8, extensions/libxt_limit.c, parse_rate):
+    of 6000 a second it would make 10000.
+    """
+    seconds = _SECONDS[wanted.unit]
+    scale = seconds * _LIMIT_SCALE
+    period = scale // wanted.packets
+    if period > _LONG_PERIOD:
+        scale, period = seconds, seconds // wanted.packets
+    if scale // period <= wanted.packets:
+        return wanted.packets
+    return scale // -(-scale // wanted.packets)
 
 
 def _quoted(text: str) -> str:

@@ -7,6 +7,7 @@ import fcntl
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -37,6 +38,7 @@ from refnet.firewall import (
     SetMark,
     Snat,
     Table,
+    ipv6,
 )
 from refnet.firewall.iptables import IptablesManager, LegacyIptablesManager, NftIptablesManager, culprit, kernel
 from refnet.firewall.iptables.tools import Tools
@@ -305,13 +307,17 @@ def test_one_family_alone_does_not_touch_the_other(make: Any, variant: str) -> N
 
 
 def test_without_ipv6_rules_for_both_are_ipv4s(make: Any, variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(kernel, "has_ipv6", lambda: False)
+    monkeypatch.setattr(ipv6, "is_there", lambda: False)
     manager = make()
     manager.add_chain("guests", hook="forward")
+    manager.add_chain("source", hook="postrouting", table="nat")
     with pytest.raises(Unsupported) as caught:
         manager.add_rule("guests", Rule(DROP, source="2001:db8::1"))
     assert caught.value.capability == Capability.FIREWALL_IPV6
-    assert manager.rules("guests") == ()
+    with pytest.raises(Unsupported) as caught:
+        manager.add_rule("source", Rule(Snat("2001:db8::1")), table="nat")
+    assert caught.value.capability == Capability.NAT_IPV6
+    assert manager.rules("guests") == manager.rules("source", table="nat") == ()
     manager.add_rule("guests", Rule(DROP, protocol="tcp"))
     manager.apply()
     assert "own.guests -p tcp -j DROP" in save(variant)
@@ -448,24 +454,33 @@ def test_no_program(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_the_privilege(variant: str, stack: Sandbox) -> None:
     code = (
         "import refnet.firewall as f, refnet.firewall.iptables as i\n"
-        "from refnet.errors import PermissionDenied\n"
+        "from refnet.errors import PermissionDenied, TeardownFailed\n"
         f"m = i.{VARIANTS[variant].__name__}('own')\n"
         "m.add_chain('g', hook='forward'); m.add_rule('g', f.Rule(f.DROP))\n"
         "for call in (m.apply, m.resync):\n"
         "    try: call()\n"
         "    except PermissionDenied as error: print(error)\n"
         "print(m.probe('filter')); print(m.probe('forget-connections'))\n"
+        "try: m.teardown()\n"
+        "except TeardownFailed as error: print(error)\n"
     )
-    said = run("setpriv", "--bounding-set=-all", "--inh-caps=-all", sys.executable, "-c", code)
-    assert [line.count("CAP_NET_ADMIN") for line in said.splitlines()] == [1, 1, 1, 1]
+    # One may make namespaces, and change nothing in this one's.
+    for left in ("-all", "-all,+sys_admin"):
+        said = run("setpriv", f"--bounding-set={left}", "--inh-caps=-all", sys.executable, "-c", code)
+        assert [line.count("CAP_NET_ADMIN") for line in said.splitlines()] == [1, 1, 1, 1, 1]
+        assert "python" not in said
     assert save(variant) == ""
 
 
 def test_teardown_takes_all_of_both_variants_and_tells_what_stays(stack: Sandbox) -> None:
-    for kind in VARIANTS.values():
+    stood = []
+    for name, kind in VARIANTS.items():
         manager = kind("own")
         fill(manager)
         manager.apply()
+        stood.append((save(name), save(name, 6)))
+    for family, text in zip((4, 6), stood[0], strict=True):  # the second manager has removed the first one's
+        restore("legacy", text + "\n", family)
     other = NftIptablesManager("own-b")
     fill(other)
     other.apply()
@@ -485,6 +500,91 @@ def test_teardown_takes_all_of_both_variants_and_tells_what_stays(stack: Sandbox
     IptablesManager("own").teardown()
     IptablesManager("own").teardown()
     assert "own." not in save("legacy")
+
+
+@pytest.mark.parametrize("jump", [False, True])
+def test_a_comment_with_a_jump_in_it_is_none(manager: IptablesManager, variant: str, jump: bool) -> None:
+    fill(manager)
+    manager.apply()
+    said, target = ("a -j b", "own.guests") if jump else ("see -j own.guests for more", "ACCEPT")
+    restore(variant, f'*filter\n-A INPUT -m comment --comment "{said}" -j {target}\nCOMMIT\n')
+    if jump:
+        with pytest.raises(TeardownFailed, match=r'somebody\'s rule \'-A INPUT -m comment --comment "a -j b" -j own'):
+            manager.teardown()
+    else:
+        manager.teardown()
+    assert (":own.guests" in save(variant)) is jump
+    assert "-A own." not in save(variant)
+
+
+def test_rules_that_no_program_can_remove_are_told(
+    make: Any, variant: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    manager = make()
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", "/nowhere")
+        make().teardown()  # nothing stands: nothing is missed
+        make().apply()
+    restore(variant, "*filter\n:theirs - [0:0]\nCOMMIT\n")
+    manager.add_chain("guests", hook="forward")
+    manager.add_rule("guests", Rule(DROP, source="192.0.2.1"))
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", "/nowhere")
+        make().teardown()  # others' chains are nothing of this owner's
+    manager.apply()
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", "/nowhere")
+        for kind in (make, lambda: IptablesManager("own")):
+            with pytest.raises(TeardownFailed) as caught:
+                kind().teardown()
+            assert [type(one) for one in caught.value.errors] == [ToolMissing]
+            assert f"iptables-{variant}-save" in str(caught.value)
+            with pytest.raises(ToolMissing):
+                kind().apply()
+    assert "-A own.guests" in save(variant)
+    manager.teardown()
+    assert "own." not in save(variant)
+
+
+def test_what_stands_in_the_other_variant_goes_with_the_first_apply(
+    make: Any, variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (other,) = set(VARIANTS) - {variant}
+    before, manager = VARIANTS[other]("own"), make()
+    fill(before)
+    before.apply()
+    restore(other, "*filter\n:theirs - [0:0]\n-A theirs -j DROP\nCOMMIT\n")
+    fill(manager)
+    manager.apply()
+    for family in (4, 6):
+        assert "own." in save(variant, family)
+        assert "own." not in save(other, family)
+    assert "-A theirs -j DROP" in save(other)
+    asked: list[str] = []
+    monkeypatch.setattr(Tools, "save", lambda self: asked.append(self.variant) or "")
+    make().resync()
+    assert other not in asked
+
+
+def test_a_refused_question_is_no_answer(stack: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patched:
+        patched.setattr(kernel, "_GET_CHAIN", 99)  # EINVAL, as from a kernel without nf_tables
+        assert kernel.has_nft_chain(socket.AF_INET, "own.")
+        patched.setattr(kernel, "_SUBSYSTEM", 99)
+        assert not kernel.has_nft_chain(socket.AF_INET, "own.")
+    assert not kernel.has_nft_chain(socket.AF_INET, "own.")
+
+
+def test_a_chain_is_found_in_the_kernels_own_tables(stack: Sandbox) -> None:
+    assert not kernel.has_legacy_chain(4, "own.")
+    for family in (4, 6):
+        chains = "".join(f":c{number} - [0:0]\n-A c{number} -j RETURN\n" for number in range(500))
+        restore("legacy", f"*filter\n{chains}:an-own.x - [0:0]\n-A c1 -m comment --comment own.y\nCOMMIT\n", family)
+        assert not kernel.has_legacy_chain(family, "own.")
+        assert kernel.has_legacy_chain(family, "an-own.")
+        restore("legacy", "*mangle\n:own.z - [0:0]\nCOMMIT\n", family)
+        assert kernel.has_legacy_chain(family, "own.")
+        assert family == 6 or not kernel.has_legacy_chain(6, "own.")
 
 
 def test_processes_do_not_disturb_each_other(make: Any, variant: str) -> None:

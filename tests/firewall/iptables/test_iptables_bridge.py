@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance.topology.linux import Sandbox
-from refnet.errors import RuleError
+from refnet.errors import RuleError, TeardownFailed, ToolMissing
 from refnet.firewall import DhcpIsolation, PortGuard
 from refnet.firewall.iptables import IptablesManager, ebtables
 from refnet.firewall.iptables.ebtables import Ebtables
@@ -167,6 +167,37 @@ def test_lines_one_by_one_are_the_same_to_the_tool(stack: Sandbox, monkeypatch: 
     assert listing().count("Bridge chain: own.") == 2
     other.commit((), (), True, LIMIT)
     assert "own." not in listing()
+
+
+def test_guards_that_no_program_can_remove_are_told(stack: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = IptablesManager("own")
+    manager.guard_port(GUARDS[0])
+    manager.apply()
+    with monkeypatch.context() as patched:
+        patched.setenv("PATH", "/nowhere")
+        with pytest.raises(TeardownFailed, match=r"ebtables.*Debian's package iptables") as caught:
+            IptablesManager("own").teardown()
+        assert [type(one) for one in caught.value.errors] == [ToolMissing]
+        with pytest.raises(ToolMissing, match="ebtables"):
+            IptablesManager("own").apply()
+        IptablesManager("other").teardown()
+        IptablesManager("other").apply()
+    assert "own." in listing()
+    IptablesManager("own").apply()
+    assert "own." not in listing()
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_the_legacy_tool_is_asked_only_for_a_table_that_is_there(
+    stack: Sandbox, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, loaded: bool
+) -> None:
+    asked = tmp_path / "asked"
+    (tmp_path / "ebtables").write_text(f'#!/bin/sh\necho "$@" >> {asked}\n')
+    (tmp_path / "ebtables").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(ebtables, "_has_legacy_table", lambda: loaded)
+    IptablesManager("own").apply()
+    assert asked.exists() is loaded
 
 
 def test_a_refusal_is_told(stack: Sandbox) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from restoring import Host
 
-from refnet.firewall import ACCEPT, DROP, Jump, Not, Rule
+from refnet.firewall import ACCEPT, DROP, Dnat, Jump, Not, Rule, SetMark
 from refnet.firewall.iptables import IptablesManager, chainnames, listing
 from refnet.firewall.iptables.ledger import Image, Ledger
 from refnet.firewall.iptables.lines import Lines
@@ -190,6 +190,38 @@ def test_counters_of_what_stays_are_kept_when_a_chain_is_mended() -> None:
     assert host.counters["filter", "own.a"] == ["[3:30]", "[0:0]", "[1:10]"]
     host.restore(reconcile(listing.read(host.save(), PREFIX), image_of(before), first=True))
     assert host.counters["filter", "own.a"] == ["[1:10]", "[7:70]", "[3:30]"]
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ('-A theirs -m comment --comment "see -j own.a for more" -j ACCEPT', False),
+        ('-A theirs -m comment --comment "see \\" -j own.a for more" -j ACCEPT', False),
+        ('-A theirs -j LOG --log-prefix "to -g own.a: "', False),
+        ("-A theirs -m comment --comment -j -j own.b-of-theirs", False),
+        ('-A theirs -m string --string " -j own.a " --algo bm -j ACCEPT', False),
+        ('-A theirs -m comment --comment "a -j b" -j own.a', True),
+        ('-A theirs -m comment --comment "a \\" -j b" -g own.a', True),
+        ("-A theirs -m comment --comment -j -j own.a", True),
+    ],
+)
+def test_only_a_jump_is_a_jump(line: str, wanted: bool) -> None:
+    found = listing.read(f"*filter\n:own.a - [0:0]\n:theirs - [0:0]\n[0:0] {line}\nCOMMIT\n", "own.a")
+    assert found["filter"].wanted_by_others == ({"own.a": line} if wanted else {})
+
+
+def test_marks_are_written_before_what_asks_for_them() -> None:
+    wanted, ledger, model = Image(), Ledger(4, lambda name: f"own.{name}"), Manager("first")
+    for table in ("filter", "mangle", "nat"):
+        wanted.chains[table]["own.a"] = ["-A own.a -j ACCEPT"]
+        model.add_chain("a", table=table, hook="prerouting" if table != "filter" else "forward")
+    model.add_rule("a", Rule(ACCEPT, mark=1))
+    model.add_rule("a", Rule(SetMark(1)), table="mangle")
+    model.add_rule("a", Rule(Dnat("192.0.2.1")), table="nat")
+    found = plan(ledger, model._model, model._model.changes, first=True)
+    assert found
+    for text in (reconcile({}, wanted, first=True), found.text):
+        assert [line for line in text.splitlines() if line.startswith("*")] == ["*mangle", "*nat", "*filter"]
 
 
 def test_a_chain_that_others_jump_to_stays_empty() -> None:

@@ -13,7 +13,7 @@ import pytest
 from nftables_helpers import MANY, made, nft, rule, ruleset, stands
 
 from refnet import process
-from refnet.errors import InvalidArgument, PermissionDenied, RuleError, TeardownFailed, ToolMissing
+from refnet.errors import InvalidArgument, PermissionDenied, RuleError, TeardownFailed, ToolMissing, Unsupported
 from refnet.firewall import (
     ACCEPT,
     DROP,
@@ -23,6 +23,7 @@ from refnet.firewall import (
     PortGuard,
     Rule,
     Snat,
+    ipv6,
 )
 from refnet.firewall.nftables import NftablesManager, kernel, probing, tool
 
@@ -285,6 +286,24 @@ def test_a_failed_teardown_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [type(error) for error in raised.value.errors] == [PermissionDenied]
     manager.teardown()
     assert nft("list", "ruleset") == ""
+
+
+def test_a_host_without_ipv6_takes_no_rules_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ipv6, "is_there", lambda: False)
+    manager = NftablesManager("a")
+    manager.add_chain("guests", hook="forward")
+    manager.add_chain("source", hook="postrouting", table="nat")
+    for table, chain, one, capability in (
+        ("filter", "guests", Rule(DROP, source="2001:db8::1"), Capability.FIREWALL_IPV6),
+        ("nat", "source", Rule(Snat("2001:db8::1")), Capability.NAT_IPV6),
+    ):
+        with pytest.raises(Unsupported, match="no IPv6") as caught:
+            manager.add_rule(chain, one, table=table)
+        assert caught.value.capability == capability
+        assert manager.rules(chain, table=table) == ()
+        assert manager.probe(capability)
+    manager.add_rule("guests", Rule(DROP))
+    manager.apply()
 
 
 def test_both_families_of_one_address_translation() -> None:
