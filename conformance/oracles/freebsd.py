@@ -17,8 +17,9 @@ from typing import Any
 
 from conformance.errors import SuiteError
 from conformance.freebsd_shell import run
-from conformance.oracles.base import Entry, Listing, Oracle, counted, is_link_local
-from conformance.oracles.state import LINK_LOCAL, State
+from conformance.oracles import freebsd_rules
+from conformance.oracles.base import Counter, Entry, Listing, Oracle, counted, is_link_local
+from conformance.oracles.state import LINK_LOCAL, RULE_SET, State
 
 #: Seconds for the kernel to bring devices to rest before silence is asked of it.
 _REST_LIMIT = 20.0
@@ -129,8 +130,17 @@ class FreeBsdOracle(Oracle):
                 },
                 "route": {f"{text} #{count}" if count else text: "" for text, count in counted(routes)},
                 "setting": {key: value for key, _, value in settings},
+                RULE_SET: dict(self.rules()),
             }
         )
+
+    def rules(self) -> Mapping[str, str]:
+        """Return pf's rules, those of translation and tables, of the main rule set and of every anchor that has any."""
+        return freebsd_rules.rules()
+
+    def counters(self) -> list[Counter]:
+        """Return what pf's rules have matched."""
+        return freebsd_rules.counters()
 
     def descriptors(self) -> list[str]:
         """Return what kind of thing each descriptor is open on: /dev/fd shows all of them to nobody but fdescfs(5)."""
@@ -175,7 +185,8 @@ class FreeBsdOracle(Oracle):
             "settings.txt": ("sysctl", "-i", *_SETTINGS),
             **{f"learned-{number}.txt": ("ifconfig", name, "addr") for number, name in enumerate(bridges)},
         }
-        return {name: f"$ {' '.join(argv)}\n{run(argv, check=False)}" for name, argv in commands.items()}
+        texts = {name: f"$ {' '.join(argv)}\n{run(argv, check=False)}" for name, argv in commands.items()}
+        return {**texts, **freebsd_rules.evidence()}
 
     def rest(self) -> None:
         """Wait until no address is looked for elsewhere any more."""

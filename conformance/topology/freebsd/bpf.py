@@ -20,15 +20,17 @@ _BIOCSETIF = _ioc(_IN, 108, _IFREQ.size)
 _BIOCIMMEDIATE = _ioc(_IN, 112, 4)
 _BIOCSHDRCMPLT = _ioc(_IN, 117, 4)
 _BIOCSDIRECTION = _ioc(_IN, 119, 4)
-_BPF_D_IN = 0
+_BPF_D_IN, _BPF_D_INOUT = 0, 1
 #: struct bpf_hdr: time, captured length, length on the wire, length of this header; packets begin at whole longs.
 _HEADER = struct.Struct("qqIIH")
 _ALIGNMENT = struct.calcsize("l")
 _BUFFER = 1 << 18
 
 
-def attach(device: str) -> int:
+def attach(device: str, *, both_ways: bool = False) -> int:
     """Return a descriptor that gives the frames which a device receives, and takes frames for it to send.
+
+    With ``both_ways`` it gives those as well that the stack sends by the device.
 
     Raises:
         OSError: there is no such device in this stack, or the kernel does not let it be looked at.
@@ -38,7 +40,8 @@ def attach(device: str) -> int:
         # The size has to be set before the device.
         fcntl.ioctl(descriptor, _BIOCSBLEN, struct.pack("I", _BUFFER))
         fcntl.ioctl(descriptor, _BIOCSETIF, _IFREQ.pack(device.encode()))
-        for request, value in ((_BIOCIMMEDIATE, 1), (_BIOCSHDRCMPLT, 1), (_BIOCSDIRECTION, _BPF_D_IN)):
+        direction = _BPF_D_INOUT if both_ways else _BPF_D_IN
+        for request, value in ((_BIOCIMMEDIATE, 1), (_BIOCSHDRCMPLT, 1), (_BIOCSDIRECTION, direction)):
             fcntl.ioctl(descriptor, request, struct.pack("I", value))
     except OSError:
         os.close(descriptor)

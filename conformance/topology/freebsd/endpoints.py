@@ -10,7 +10,7 @@ import shlex
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from conformance.errors import SuiteError
@@ -75,6 +75,21 @@ class FreeBsdStack(Stack):
             raise
         return sock
 
+    def stream_socket(self, address: str, port: int = 0) -> socket.socket:
+        """Open the socket, in this process's own stack."""
+        sock = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((address, port))
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def add_neighbour(self, device: str, address: str, mac: str) -> None:
+        """Make a permanent entry with arp(8) or ndp(8); the device follows from the address."""
+        self.script(knowing(address, mac))
+
     def close(self) -> None:
         """Remove the jail."""
         if self.jail:
@@ -84,6 +99,11 @@ class FreeBsdStack(Stack):
 def adding(device: str, addresses: Iterable[str]) -> list[str]:
     """Return the commands that give a device addresses."""
     return [f"ifconfig {device} {'inet6' if ':' in one else 'inet'} {one} alias" for one in addresses]
+
+
+def knowing(address: str, mac: str) -> str:
+    """Return the command that makes a permanent entry of a neighbour."""
+    return f"ndp -s {address} {mac} >/dev/null" if ":" in address else f"arp -S {address} {mac} >/dev/null"
 
 
 class FreeBsdGuest(FreeBsdStack, Guest):
@@ -166,6 +186,29 @@ class FreeBsdGuest(FreeBsdStack, Guest):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         return socket.socket(fileno=self._ask("udp", str(int(family)), address, str(port)))
 
+    def stream_socket(self, address: str, port: int = 0) -> socket.socket:
+        """Open the socket in the guest's stack."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        return socket.socket(fileno=self._ask("tcp", str(int(family)), address, str(port)))
+
+    def wake(self, *addresses: str, gateways: Sequence[str] = (), neighbours: Mapping[str, str] | None = None) -> None:
+        """Give it addresses, permanent entries and routes with ifconfig(8), arp(8), ndp(8) and route(8)."""
+        self.script(
+            *adding(GUEST_DEVICE, addresses),
+            *(knowing(address, mac) for address, mac in (neighbours or {}).items()),
+            *(f"route -q -n add {_family(gateway)} default {gateway} >/dev/null" for gateway in gateways),
+        )
+
+    def sleep(self, *addresses: str) -> None:
+        """Take routes and addresses away: what is sent to them is another's, and nothing is forwarded."""
+        self.script(
+            *(f"route -q -n delete {_family(one)} default >/dev/null 2>&1 || true" for one in addresses),
+            *(
+                f"ifconfig {GUEST_DEVICE} {'inet6' if ':' in one else 'inet'} {one.partition('/')[0]} -alias"
+                for one in addresses
+            ),
+        )
+
     def fileno(self) -> int:
         """Return what to wait on for frames."""
         return self._frames
@@ -205,6 +248,10 @@ class FreeBsdGuest(FreeBsdStack, Guest):
                 self._opener.stderr.close()
         # The driver may have deleted the port, or moved it. In the jail there is nothing that would not go with it.
         script(f"ifconfig {self.port} destroy", f"jail -r {self.jail}", check=False)
+
+
+def _family(address: str) -> str:
+    return "-6" if ":" in address else "-4"
 
 
 class NearEnd:

@@ -14,7 +14,7 @@ _PREFIX = "refnet-conformance-"
 _NAME = re.compile(rf"{_PREFIX}(\d+)-\d+\Z")
 #: Devices that the kernel makes and removes with the stack.
 _KERNELS = re.compile(r"(lo|pflog|pfsync|enc|ipfw|ipfwlog)\d+\Z")
-_MODULES = ("if_bridge", "if_epair", "if_tuntap", "if_vlan")
+_MODULES = ("if_bridge", "if_epair", "if_tuntap", "if_vlan", "pf", "pflog")
 #: More guests than any spec makes.
 _CHILDREN = 99
 
@@ -75,7 +75,7 @@ def sweep() -> None:
 
 
 def load_modules() -> None:
-    """Load the modules of the devices, as ifconfig(8) would outside of jails: in a jail nothing can be loaded.
+    """Load the modules of the devices, as ifconfig(8) would outside of jails, and of pf: in a jail none can be loaded.
 
     They stay. What is in the kernel already is left alone, and what cannot be had the probes say.
     """

@@ -1,8 +1,8 @@
 """The program that opens sockets in a guest's stack, and hands their descriptors out: sockets work from anywhere.
 
 It is started inside the jail as ``python -I -S opener.py DESCRIPTOR``, with a Unix socket. Each request is a message of
-words with a zero byte between two: ``bpf DEVICE`` or ``udp FAMILY ADDRESS PORT``. The answer is one byte with the
-descriptor, or an error's number and words. The program ends with the socket.
+words with a zero byte between two: ``bpf DEVICE``, or ``udp`` or ``tcp`` and ``FAMILY ADDRESS PORT``. The answer is one
+byte with the descriptor, or an error's number and words. The program ends with the socket.
 
 It imports next to nothing, and not ``socket`` but what that is made of: there is one such program for each guest, and
 where the processor is emulated its start is most of what a guest costs.
@@ -27,7 +27,9 @@ def opened(kind: str, *words: str) -> int:
         descriptor: int = bpf.attach(*words)
         return descriptor
     family, address, port = words
-    sock = _socket.socket(int(family), _socket.SOCK_DGRAM)
+    sock = _socket.socket(int(family), _socket.SOCK_STREAM if kind == "tcp" else _socket.SOCK_DGRAM)
+    if kind == "tcp":
+        sock.setsockopt(_socket.SOL_SOCKET, _socket.SO_REUSEADDR, 1)
     sock.bind((address, int(port)))
     return sock.detach()
 

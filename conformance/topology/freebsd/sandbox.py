@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 
 from conformance.errors import SuiteError
 from conformance.freebsd_shell import run
 from conformance.oracles.freebsd import FreeBsdOracle
 from conformance.topology.base import Guest, Holder, Stack
-from conformance.topology.freebsd import jails
+from conformance.topology.freebsd import filters, jails
 from conformance.topology.freebsd.endpoints import (
     QUIET,
     FreeBsdGuest,
@@ -21,6 +22,7 @@ from conformance.topology.freebsd.endpoints import (
     TapHolder,
     opens_for,
 )
+from conformance.topology.freebsd.own import OwnEnd
 from conformance.topology.sandbox import ARRIVAL_LIMIT, Sandbox
 from refnet.netdev.driver import Kind
 
@@ -28,6 +30,15 @@ from refnet.netdev.driver import Kind
 JAIL = "REFNET_CONFORMANCE_JAIL"
 #: The user "nobody" of every FreeBSD.
 _NOBODY = 65534
+_FORWARDING = {4: "net.inet.ip.forwarding", 6: "net.inet6.ip6.forwarding"}
+#: What has a stack say all that there is to say, and send no redirects; not every release has all of them.
+_FRANK = (
+    "net.inet.icmp.icmplim=0",
+    "net.inet6.icmp6.errppslimit=-1",
+    "net.inet.ip.redirect=0",
+    "net.inet6.ip6.redirect=0",
+    "net.inet.tcp.syncookies=0",
+)
 #: Times that another owner of an address is asked for, a second each.
 _ATTEMPTS = 30
 
@@ -51,7 +62,8 @@ class FreeBsdSandbox(FreeBsdStack, Sandbox):
             raise SuiteError("this process is in no jail with a network stack of its own: a spec would change the host")
         self.look = FreeBsdOracle()
         self._is_detecting = False
-        self.script(QUIET, "ifconfig lo0 127.0.0.1/8 up")
+        self._undo = contextlib.ExitStack()
+        self.script(QUIET, "ifconfig lo0 127.0.0.1/8 up", f"sysctl -q -i {' '.join(_FRANK)} >/dev/null 2>&1 || true")
 
     # -- building -------------------------------------------------------------------------------------
 
@@ -143,6 +155,50 @@ class FreeBsdSandbox(FreeBsdStack, Sandbox):
         except OSError as error:
             raise SuiteError(f"the privileges cannot be dropped: {error}") from None
 
+    # -- firewalls ------------------------------------------------------------------------------------
+
+    def forward(self, *families: int) -> None:
+        """Set what sysctl(8) sets."""
+        for family in families:
+            self._set(_FORWARDING[family], 1)
+
+    def _set(self, key: str, value: int) -> None:
+        old = self.run("sysctl", "-n", key).strip()
+        self.run("sysctl", "-q", f"{key}={value}")
+        self._undo.callback(self.run, "sysctl", "-q", f"{key}={old}")
+
+    def prepare_firewall(self) -> None:
+        """Enable pf, with a main rule set that does nothing but call refnet's anchors."""
+        filters.prepare()
+
+    def filter_bridges(self) -> None:
+        """Set what if_bridge(4) has for it."""
+        self._set("net.link.bridge.pfil_member", 1)
+
+    def foreign_rules(self, owner: str) -> None:
+        """Make them in pf's main rule set, and in anchors beside refnet's."""
+        filters.make_foreign(owner)
+        self._undo.callback(filters.unmake_foreign, owner)
+
+    def flush_rules(self) -> None:
+        """Flush them with pfctl(8)."""
+        filters.flush()
+
+    @contextlib.contextmanager
+    def lock_rules(self) -> Iterator[bool]:
+        """Hold nothing: pf has no lock, it refuses who loads rules while another does."""
+        yield False
+
+    def connections(self, address: str) -> list[str]:
+        """Ask pf for its states."""
+        return filters.connections(address)
+
+    def own_end(self, protocol: int, address: str, port: int = 0) -> OwnEnd:
+        """Open sockets, and look at all devices that packets can come by."""
+        end = OwnEnd(self, self.run("ifconfig", "-l", "-u").split(), protocol, address, port)
+        self._endpoints.append(end)
+        return end
+
     # -- ending ---------------------------------------------------------------------------------------
 
     def remove_endpoints(self) -> None:
@@ -159,6 +215,7 @@ class FreeBsdSandbox(FreeBsdStack, Sandbox):
             with contextlib.suppress(SuiteError):
                 self.remove_plain(name)
         self._foreign.clear()
+        self._undo.close()
 
     def shell(self, pid: int) -> str:
         """Enter the jail."""

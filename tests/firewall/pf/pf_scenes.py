@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from refnet.errors import AnchorNotReferenced, NotEnabled
-from refnet.firewall import ACCEPT, DROP, RETURN, Dnat, Jump, Log, Masquerade, Not, Reject, Rule, Table
+from refnet.firewall import ACCEPT, DROP, RETURN, Answer, Dnat, Jump, Log, Masquerade, Not, Reject, Rule, Table
 from refnet.firewall.pf import PfManager
 
 OWNER = "own"
@@ -72,7 +72,7 @@ def _lay(manager: PfManager) -> None:
     manager.add_chain("web")
     manager.add_rule("web", _WEB)
     manager.add_rule("web", Rule(RETURN, protocol="icmp", icmp_type="echo-request"))
-    manager.add_rule("web", Rule(Reject("host-unreachable"), source=Not("10.0.0.0/8")))
+    manager.add_rule("web", Rule(Reject(Answer.HOST_UNREACHABLE), source=Not("10.0.0.0/8")))
     manager.add_chain("guests", hook="forward")
     manager.add_rule("guests", Rule(Jump("web"), in_interface="tap1"))
     manager.add_rule("guests", Rule(Log("from $srcaddr"), in_interface=Not("tap1", "tap2")))

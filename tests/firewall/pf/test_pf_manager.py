@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -28,7 +29,7 @@ def test_scene(scene: Callable[[PfManager], None], monkeypatch: pytest.MonkeyPat
 
 
 def test_one_rule_more_loads_its_chain_only() -> None:
-    loads = [entry for entry in _RECORDED["one_more"] if "-f" in entry.command.split()]
+    loads = [entry for entry in _RECORDED["one_more"] if "-f" in shlex.split(entry.command)]
     (body,) = [line for line in loads[-1].stdin.splitlines() if line.endswith("{")]
     assert body.startswith('anchor "i~names"')
 
@@ -36,7 +37,7 @@ def test_one_rule_more_loads_its_chain_only() -> None:
 def test_nothing_is_done_but_in_own_anchors() -> None:
     for entries in _RECORDED.values():
         for entry in entries:
-            words = entry.command.split()
+            words = shlex.split(entry.command)
             writes = {"-f", "-F", "-T", "-e", "-d", "-x", "-z"} & set(words)
             assert not writes or words[words.index("-a") + 1].startswith("refnet/own"), entry.command
 
