@@ -15,6 +15,7 @@ from conformance.errors import SuiteError
 from conformance.harness import FirewallUnderTest, in_child
 from conformance.spec import spec
 from conformance.specs.firewall.old_and_new import NEW, NONE, OLD, Ground, new, old
+from conformance.system import LINUX
 from conformance.topology.sandbox import Sandbox
 from refnet.errors import PermissionDenied, RefnetError, TeardownFailed, ToolMissing
 from refnet.firewall import Capability
@@ -280,6 +281,7 @@ def _missed(what: str, call: Callable[[], object]) -> ToolMissing:
     "Where a tool is not installed, apply and teardown say so and name it, nothing has changed, and both work when it "
     "is back.",
     capability=FILTER,
+    systems=(LINUX,),  # FreeBSD's are of the base system, and are called where they are
 )
 def test_without_tools(firewall: FirewallUnderTest, net: Sandbox) -> None:
     untouched = net.look.rules()
