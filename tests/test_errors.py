@@ -6,6 +6,7 @@ import copy
 import errno
 import inspect
 import pickle
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ from refnet import errors
 from refnet.errors import (
     AlreadyEnslaved,
     AlreadyExists,
+    AnchorNotReferenced,
     CommandFailed,
     DriverNotFound,
     InvalidArgument,
@@ -20,6 +22,8 @@ from refnet.errors import (
     Mismatch,
     NoSuchDevice,
     RefnetError,
+    RuleError,
+    TeardownFailed,
     ToolMissing,
     Unsupported,
     operation,
@@ -28,8 +32,11 @@ from refnet.netdev.driver import Capability
 
 EVERY_TYPE = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, RefnetError)]
 #: What these take besides the message.
-MORE: dict[type[RefnetError], dict[str, str]] = {
+MORE: dict[type[RefnetError], dict[str, Any]] = {
     AlreadyEnslaved: {"master": "br1"},
+    AnchorNotReferenced: {"lines": ('anchor "refnet/*"',)},
+    RuleError: {"rule": "-j NOWHERE"},
+    TeardownFailed: {"errors": ()},
     Unsupported: {"capability": "vlan"},
     ToolMissing: {"tool": "dnsmasq"},
 }
