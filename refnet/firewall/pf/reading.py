@@ -81,8 +81,9 @@ def parsed(text: str) -> Anchors:
             found.anchors.setdefault(inside[-1], []).append(last)
         if opens:
             match = _ANCHOR.match(line)
-            # Calls from one anchor to another are printed as if that one were below: what is in them is no news.
-            name = match[1] if match and not inside else None
+            # Calls from one anchor to another are printed as if that one were below, and an anchor that the entrance
+            # calls twice is printed twice: what is in them is no news.
+            name = match[1] if match and not inside and match[1] not in found.anchors else None
             if name is not None:
                 found.anchors.setdefault(name, [])
             inside.append(name)
