@@ -263,4 +263,10 @@ def ignores_masks(base: Any) -> type[FirewallManager]:
 
 @mutant("firewall-fills-in-nothing", "takes rules that fill in checksums, and writes none", {"FW-23": "is partial"})
 def fills_in_nothing(base: Any) -> type[FirewallManager]:
-    return rewriting(base, lambda rule: [] if rule.action == CHECKSUM_FILL else None)
+    class Wrong(base):  # type: ignore[misc]
+        def add_rule(self, chain: str, rule: Rule, *, table: Table | str = Table.FILTER, **where: Any) -> None:
+            super().add_rule(chain, rule, table=table, **where)  # what it cannot say it refuses
+            if rule.action == CHECKSUM_FILL:
+                super().remove_rule(chain, rule, table=table)
+
+    return Wrong
