@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import contextlib
 import os
 import reprlib
@@ -39,7 +40,7 @@ _shown.maxlist = _shown.maxtuple = _shown.maxset = _shown.maxfrozenset = _shown.
 _shown.maxstring, _shown.maxother = 200, 600
 
 
-class UnderTest:
+class UnderTest(abc.ABC):
     """An implementation of an interface with a witness. It has the methods of what it stands for, and besides:
 
     * An exception that is no :class:`RefnetError` becomes a failure of the spec: callers were promised typed errors.
@@ -73,9 +74,9 @@ class UnderTest:
         """Close it."""
         self.close()
 
+    @abc.abstractmethod
     def take_back(self) -> None:
         """Take back what is left of all that was called."""
-        raise NotImplementedError
 
     def _calling(self, name: str, method: Call) -> Call:
         def call(*args: Any, **kwargs: Any) -> Any:

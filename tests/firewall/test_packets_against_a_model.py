@@ -300,6 +300,9 @@ def test_packets_fare_as_in_the_model(routed: Routed, backend: str) -> None:
             world.manager.teardown()
         assert routed.net.look.rules() == before
 
-    fares()
-    # Otherwise nothing has been shown.
-    assert min(fates.values()) > 10
+    # Until enough packets of either fate have been seen: otherwise nothing has been shown.
+    for _ in range(10):
+        fares()
+        if min(fates.values()) > 50:
+            break
+    assert min(fates.values()) > 50
