@@ -103,7 +103,7 @@ from refnet.errors import Unsupported, operation
 from refnet.firewall.manager import Capability, Counter, FirewallManager, Standing
 from refnet.firewall.model import Chain, Change, Key, Table
 from refnet.firewall.rules import Rule
-from refnet.firewall.values import IPAddress
+from refnet.names import IPAddress
 
 
 class Manager(FirewallManager):

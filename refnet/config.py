@@ -27,11 +27,13 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "pf": "refnet.firewall.pf:PfManager",
         "null": "refnet.firewall.null:NullFirewall",
     },
+    "refnet.dhcp": {"dnsmasq": "refnet.dhcp.dnsmasq:DnsmasqManager"},
 }
 
 _PLATFORM_DEFAULT: dict[str, dict[str, str]] = {
     "refnet.netdev": {"linux": "linux", "freebsd": "freebsd"},
     "refnet.firewall": {"linux": "iptables", "freebsd": "pf"},
+    "refnet.dhcp": {"linux": "dnsmasq", "freebsd": "dnsmasq"},
 }
 
 

@@ -147,6 +147,27 @@ class TeardownFailed(RefnetError):
         self.errors = tuple(errors)
 
 
+class NotRunning(RefnetError):
+    """No server of refnet's runs on the device; the message says how the last one ended, if that is known."""
+
+
+class ServerFailed(RefnetError):
+    """The DHCP server did not start, or has ended; ``detail`` is the reason in its own words."""
+
+
+class AddressInUse(ServerFailed):
+    """Another program has the address and port that the DHCP server needs."""
+
+
+class LeaseOfAnother(RefnetError):
+    """The address is leased to another client, whose MAC address or DUID is ``holder``."""
+
+    def __init__(self, message: str, *, holder: str, **facts: str | int | None) -> None:
+        """Keep whose lease it is."""
+        super().__init__(message, **facts)  # type: ignore[arg-type]
+        self.holder = holder
+
+
 class DriverNotFound(InvalidArgument):
     """No driver by that name or path, or it could not be imported; the message lists the names there are."""
 

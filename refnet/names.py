@@ -6,6 +6,8 @@ was wrong, what was expected, and with which value.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import grp
 import ipaddress
 import pwd
@@ -23,6 +25,8 @@ MIN_MTU, MAX_MTU = 68, 65535
 
 _TAKEN = frozenset({".", "..", "all", "default"})
 
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 InterfaceAddress = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 _DEVICE_NAME = re.compile(r"[A-Za-z0-9._-]{1,15}", re.ASCII)
@@ -133,6 +137,51 @@ def interface_address(value: object) -> InterfaceAddress:
     if parsed.ip.is_unspecified or parsed.ip.is_multicast:
         raise InvalidArgument(f"address {shown(value)} is no unicast address: a device cannot own it")
     return parsed
+
+
+def ip_network(value: object) -> IPNetwork:
+    """Return an address, or a network without host bits, such as ``192.0.2.0/24``, ``2001:db8::1`` or ``0.0.0.0/0``.
+
+    Raises:
+        InvalidArgument: it is none; where bits are set behind the prefix, the message says which network is meant.
+    """
+    if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
+        return value
+    if isinstance(value, ipaddress.IPv4Address | ipaddress.IPv6Address):
+        value = str(value)
+    if not isinstance(value, str) or "%" in value:
+        raise InvalidArgument(f"address {shown(value)} is not an address or a network such as '192.0.2.0/24'")
+    return _parsed_network(value)
+
+
+@functools.lru_cache(maxsize=4096)
+def _parsed_network(value: str) -> IPNetwork:
+    """Return the network that is written so: one for all rules that name it, since most rules name the same few."""
+    try:
+        return ipaddress.ip_network(value)
+    except ValueError as error:
+        try:
+            meant = ipaddress.ip_network(value, strict=False)
+        except ValueError:
+            raise InvalidArgument(
+                f"address {shown(value)} is not an address or a network such as '192.0.2.0/24': {error}"
+            ) from None
+        raise InvalidArgument(f"address {shown(value)} has bits set behind its prefix: write {str(meant)!r}") from None
+
+
+def ip_address(value: object, what: str) -> IPAddress:
+    """Return an IPv4 or IPv6 address, without prefix length and zone.
+
+    Raises:
+        InvalidArgument: it is none.
+    """
+    if isinstance(value, ipaddress.IPv4Address | ipaddress.IPv6Address) and "%" not in str(value):
+        return value
+    # Numbers, which ipaddress takes for addresses, are a caller's mistake.
+    if isinstance(value, str) and "%" not in value:
+        with contextlib.suppress(ValueError):
+            return ipaddress.ip_address(value)
+    raise InvalidArgument(f"{what} {shown(value)} is not an IPv4 or IPv6 address such as '192.0.2.1'")
 
 
 def shown(value: object) -> str:

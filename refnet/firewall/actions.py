@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from refnet import names
 from refnet.errors import InvalidArgument
 from refnet.firewall import values
-from refnet.firewall.values import IPAddress, PortRange
-from refnet.names import shown
+from refnet.firewall.values import PortRange
+from refnet.names import IPAddress, shown
 
 
 class Answer(str, Enum):
@@ -170,7 +171,7 @@ CHECKSUM_FILL = ChecksumFill()
 
 
 def _address(value: str | IPAddress, what: str) -> IPAddress:
-    address = values.address(value, f"{what}'s address")
+    address = names.ip_address(value, f"{what}'s address")
     if address.is_unspecified or address.is_multicast:
         raise InvalidArgument(f"{what}'s address {address} is no unicast address")
     return address

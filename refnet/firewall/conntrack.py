@@ -10,7 +10,7 @@ import socket
 from refnet.errors import RefnetError
 from refnet.firewall import netfilter
 from refnet.firewall.netfilter import NLM_F_ACK, NLM_F_DUMP, Netfilter, Request, attributes
-from refnet.firewall.values import IPAddress
+from refnet.names import IPAddress
 
 _SUBSYSTEM = 1
 _GET, _DELETE, _GET_STATISTICS = 1, 2, 5

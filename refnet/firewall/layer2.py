@@ -9,7 +9,7 @@ from typing import Any
 from refnet import names
 from refnet.errors import InvalidArgument
 from refnet.firewall import values
-from refnet.firewall.values import IPNetwork
+from refnet.names import IPNetwork
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -53,7 +53,7 @@ class PortGuard:
         Raises:
             InvalidArgument: a value is none.
         """
-        found = values.any_of(addresses, "addresses", values.network) if addresses not in ((), []) else None
+        found = values.any_of(addresses, "addresses", names.ip_network) if addresses not in ((), []) else None
         if found is not None and found.negated:
             raise InvalidArgument("a port's addresses are those that it may use: Not(…) says nothing about them")
         none_at_all = addresses is not None and found is None
@@ -89,7 +89,7 @@ class DhcpIsolation:
         Raises:
             InvalidArgument: a value is none.
         """
-        parsed = values.address(address, "DHCP server's address")
+        parsed = names.ip_address(address, "DHCP server's address")
         if parsed.version != 4:
             raise InvalidArgument(f"DHCP server's address {parsed} is not an IPv4 address")
         object.__setattr__(self, "interface", names.device_name(interface, "interface"))

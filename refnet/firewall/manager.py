@@ -31,8 +31,7 @@ from refnet.firewall.layer2 import DhcpIsolation, PortGuard
 from refnet.firewall.model import Chain, Change, Hook, Key, Model, Table
 from refnet.firewall.nova import NovaTables
 from refnet.firewall.rules import Rule
-from refnet.firewall.values import IPAddress
-from refnet.names import device_name, flag, seconds, shown
+from refnet.names import IPAddress, device_name, flag, seconds, shown
 
 __all__ = ["Capability", "Counter", "FirewallManager", "Standing", "needs"]
 

@@ -13,7 +13,7 @@ from refnet.errors import Unsupported
 from refnet.firewall.manager import Capability, Counter, FirewallManager, Standing
 from refnet.firewall.model import Chain, Change, Key, Table
 from refnet.firewall.rules import Rule
-from refnet.firewall.values import IPAddress
+from refnet.names import IPAddress
 
 _LOG = logging.getLogger(__name__)
 _WORDS = "the null firewall filters nothing: rules are checked, and not written"

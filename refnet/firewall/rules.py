@@ -18,8 +18,8 @@ from refnet import names
 from refnet.errors import InvalidArgument
 from refnet.firewall import protocols, values
 from refnet.firewall.actions import Action, Answer, ChecksumFill, Dnat, Masquerade, Redirect, Reject, Snat
-from refnet.firewall.values import AnyOf, IcmpType, IPNetwork, Mark, Not, PortRange, Rate, State
-from refnet.names import shown
+from refnet.firewall.values import AnyOf, IcmpType, Mark, Not, PortRange, Rate, State
+from refnet.names import IPNetwork, shown
 
 _ACTIONS = Action.__args__
 
@@ -96,8 +96,8 @@ class Rule:
             "action": action,
             "family": values.family(family),
             "protocol": None if protocol is None else protocols.name(protocol),
-            "source": values.any_of(source, "source", values.network),
-            "destination": values.any_of(destination, "destination", values.network),
+            "source": values.any_of(source, "source", names.ip_network),
+            "destination": values.any_of(destination, "destination", names.ip_network),
             "source_ports": values.any_of(source_ports, "source ports", values.port_range),
             "destination_ports": values.any_of(destination_ports, "destination ports", values.port_range),
             "in_interface": values.any_of(in_interface, "in interface", _device("in interface")),

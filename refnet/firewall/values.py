@@ -6,9 +6,6 @@ wrong, what was expected, and with which value.
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import ipaddress
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -16,12 +13,9 @@ from enum import Enum
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from refnet.errors import InvalidArgument
-from refnet.names import shown
+from refnet.names import IPNetwork, shown
 
 T = TypeVar("T")
-
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 #: A rule set's owner is part of chains' names, for which iptables has 28 bytes (XT_EXTENSION_MAXNAMELEN, less one).
 MAX_OWNER, MAX_CHAIN = 16, 64
@@ -150,49 +144,6 @@ def family(value: object) -> int | None:
     if value is None or (isinstance(value, int) and not isinstance(value, bool) and value in (4, 6)):
         return value
     raise InvalidArgument(f"family {shown(value)} is neither 4 nor 6 nor None (both)")
-
-
-def network(value: object) -> IPNetwork:
-    """Return an address, or a network without host bits, such as ``192.0.2.0/24``, ``2001:db8::1`` or ``0.0.0.0/0``.
-
-    Raises:
-        InvalidArgument: it is none; where bits are set behind the prefix, the message says which network is meant.
-    """
-    if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
-        return value
-    if isinstance(value, ipaddress.IPv4Address | ipaddress.IPv6Address):
-        value = str(value)
-    if not isinstance(value, str) or "%" in value:
-        raise InvalidArgument(f"address {shown(value)} is not an address or a network such as '192.0.2.0/24'")
-    return _network(value)
-
-
-@functools.lru_cache(maxsize=4096)
-def _network(value: str) -> IPNetwork:
-    """Return the network that is written so: one for all rules that name it, since most rules name the same few."""
-    try:
-        return ipaddress.ip_network(value)
-    except ValueError as error:
-        try:
-            meant = ipaddress.ip_network(value, strict=False)
-        except ValueError:
-            raise InvalidArgument(
-                f"address {shown(value)} is not an address or a network such as '192.0.2.0/24': {error}"
-            ) from None
-        raise InvalidArgument(f"address {shown(value)} has bits set behind its prefix: write {str(meant)!r}") from None
-
-
-def address(value: object, what: str) -> IPAddress:
-    """Return an IPv4 or IPv6 address, without prefix length and zone.
-
-    Raises:
-        InvalidArgument: it is none.
-    """
-    # Numbers, which ipaddress takes for addresses, are a caller's mistake.
-    if isinstance(value, str | ipaddress.IPv4Address | ipaddress.IPv6Address) and "%" not in str(value):
-        with contextlib.suppress(ValueError):
-            return ipaddress.ip_address(value)
-    raise InvalidArgument(f"{what} {shown(value)} is not an IPv4 or IPv6 address such as '192.0.2.1'")
 
 
 def port_range(value: object) -> PortRange:

@@ -255,8 +255,7 @@ def test_it_has_what_specs_need(vm):
         ip link add d0 type dummy; ip link add link d0 name d0.5 type vlan id 5; ip link del d0
         ip tuntap add t0 mode tap; ip link del t0
         [ "$(stat -c %a /dev/net/tun)" = 666 ]
-        for module in 8021q openvswitch bridge veth nf_tables; do test -d /sys/module/$module; done
-        test ! -d /sys/module/br_netfilter
+        for module in 8021q openvswitch bridge br_netfilter veth nf_tables; do test -d /sys/module/$module; done
         for program in iptables-legacy iptables-nft ip6tables-legacy ip6tables-nft; do $program -L -n >/dev/null; done
         nft list ruleset; ebtables-legacy -L >/dev/null; ebtables-nft -L >/dev/null 2>&1; conntrack -L >/dev/null 2>&1
         for program in dhclient udhcpc dhcpcd tcpdump ping ethtool ovs-vswitchd ovsdb-server; do

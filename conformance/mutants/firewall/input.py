@@ -25,7 +25,7 @@ def any_text(base: Any) -> type[FirewallManager]:
     "input-tool-judges", "asks a program about a rule first", {"IN-01": "has reached a program", "IN-05": "a program"}
 )
 def tool_judges(base: Any) -> type[FirewallManager]:
-    text, network = values.text, values.network
+    text, network = values.text, names.ip_network
 
     def ask(original: Any) -> Any:
         def asked(value: Any, *rest: Any) -> Any:
@@ -34,7 +34,7 @@ def tool_judges(base: Any) -> type[FirewallManager]:
 
         return asked
 
-    return patched(patched(base, values, "text", ask(text)), values, "network", ask(network))
+    return patched(patched(base, values, "text", ask(text)), names, "ip_network", ask(network))
 
 
 @mutant(
@@ -72,14 +72,14 @@ def any_interface(base: Any) -> type[FirewallManager]:
     {"IN-05": "'10.0.0.1/24' is not refused: it goes through"},
 )
 def host_bits(base: Any) -> type[FirewallManager]:
-    original = values.network
+    original = names.ip_network
 
     def network(value: Any) -> Any:
         if value == "10.0.0.1/24":
             return ipaddress.ip_network(value, strict=False)
         return original(value)
 
-    return patched(base, values, "network", network)
+    return patched(base, names, "ip_network", network)
 
 
 @mutant("input-ports-clamped", "takes ports for the nearest ones that there are", {"IN-06": "65536 is not refused"})

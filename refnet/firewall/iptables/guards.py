@@ -12,7 +12,7 @@ from collections.abc import Iterable
 
 from refnet.firewall.iptables import chainnames
 from refnet.firewall.layer2 import DhcpIsolation, PortGuard
-from refnet.firewall.values import IPNetwork
+from refnet.names import IPNetwork
 
 #: The chains by name, and by built-in chain who is jumped to.
 Chains = dict[str, tuple[str, ...]]

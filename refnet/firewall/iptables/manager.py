@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar
 
-from refnet import locks
+from refnet import locks, names
 from refnet.errors import CommandFailed, PermissionDenied, RefnetError, RuleError, TeardownFailed, Unsupported
-from refnet.firewall import ipv6, values
+from refnet.firewall import ipv6
 from refnet.firewall import text as iptables_text
 from refnet.firewall.actions import Jump
 from refnet.firewall.capabilities import Capability
@@ -23,7 +23,7 @@ from refnet.firewall.iptables.tools import Tools
 from refnet.firewall.manager import Counter, FirewallManager, Standing
 from refnet.firewall.model import Chain, Change, Key, Table
 from refnet.firewall.rules import Rule
-from refnet.firewall.values import IPAddress
+from refnet.names import IPAddress
 
 
 class IptablesManager(FirewallManager):
@@ -83,7 +83,7 @@ class IptablesManager(FirewallManager):
 
     def forget_connections(self, address: str | IPAddress) -> int:
         """Have connection tracking forget all connections from, to or translated to an address."""
-        asked = values.address(address, "address")
+        asked = names.ip_address(address, "address")
         from refnet.firewall import conntrack  # loads pyroute2, which nothing else here needs
 
         return conntrack.forget(asked)

@@ -18,7 +18,7 @@ from refnet.firewall.layer2 import DhcpIsolation, PortGuard
 from refnet.firewall.model import Hook
 from refnet.firewall.nftables import names
 from refnet.firewall.nftables.render import networks, plain
-from refnet.firewall.values import IPNetwork
+from refnet.names import IPNetwork
 
 #: 802.1Q, 802.1ad, and what devices used before the latter.
 _TAGS = ("0x8100", "0x88a8", "0x9100", "0x9200")

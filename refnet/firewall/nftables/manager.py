@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal
 
 from refnet import locks
 from refnet.errors import RefnetError, TeardownFailed, Unsupported
-from refnet.firewall import conntrack, ipv6, values
+from refnet.firewall import conntrack, ipv6
 from refnet.firewall.capabilities import Capability
 from refnet.firewall.layer2 import DhcpIsolation, PortGuard
 from refnet.firewall.manager import DEFAULT_LOCK_LIMIT, Counter, FirewallManager, Standing
@@ -19,7 +19,7 @@ from refnet.firewall.nftables import layer2 as bridge
 from refnet.firewall.nftables.reading import Line, Listing, NotOurs, chain_of, elements, jumps, line
 from refnet.firewall.nftables.render import NamedSet, Rendered, render
 from refnet.firewall.rules import Rule
-from refnet.firewall.values import IPAddress
+from refnet.names import IPAddress, ip_address
 
 #: How often what stands is looked at again because somebody else changed it before it was mended.
 _ATTEMPTS = 4
@@ -103,7 +103,7 @@ class NftablesManager(FirewallManager):
 
     def forget_connections(self, address: str | IPAddress) -> int:
         """Have connection tracking forget all connections from, to or translated to an address."""
-        asked = values.address(address, "address")
+        asked = ip_address(address, "address")
         return conntrack.forget(asked)
 
     def _probe(self, capability: Capability) -> str | None:

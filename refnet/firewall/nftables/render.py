@@ -31,7 +31,8 @@ from refnet.firewall.actions import (
 from refnet.firewall.model import Chain
 from refnet.firewall.nftables import names
 from refnet.firewall.rules import Rule
-from refnet.firewall.values import AnyOf, IPNetwork, PortRange, State
+from refnet.firewall.values import AnyOf, PortRange, State
+from refnet.names import IPNetwork
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ import re
 from typing import NamedTuple
 
 from refnet.firewall.pf.tool import Pfctl
-from refnet.firewall.values import IPAddress
+from refnet.names import IPAddress
 
 #: "all tcp 192.0.2.1:80 (198.51.100.1:8080) <- 203.0.113.5:40000       ESTABLISHED:ESTABLISHED"
 _STATE = re.compile(r"^\S+ (\S+) (\S+)(?: \((\S+)\))? (<-|->) (\S+)(?: \((\S+)\))?\s")

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Literal
 
-from refnet import locks
+from refnet import locks, names
 from refnet.errors import (
     AnchorNotReferenced,
     NotEnabled,
@@ -16,7 +16,6 @@ from refnet.errors import (
     Unsupported,
     operation,
 )
-from refnet.firewall import values
 from refnet.firewall.actions import Accept, Jump, Return
 from refnet.firewall.manager import DEFAULT_LOCK_LIMIT, Capability, Counter, FirewallManager, Standing
 from refnet.firewall.model import Chain, Change, Key, Table
@@ -24,7 +23,7 @@ from refnet.firewall.pf import connections, filtering, reading, tool, translatin
 from refnet.firewall.pf.layout import Layout, Written, laid_out
 from refnet.firewall.pf.matching import NEVER, quoted
 from refnet.firewall.rules import Rule
-from refnet.firewall.values import IPAddress
+from refnet.names import IPAddress
 
 _BRIDGED = "pf's ether rules are not asked about the frames that if_bridge(4) forwards"
 _LACKS = {
@@ -83,7 +82,7 @@ class PfManager(FirewallManager):
     @operation
     def forget_connections(self, address: str | IPAddress) -> int:
         """Have pf forget the states of an address; return how many connections they were."""
-        parsed = values.address(address, "address")
+        parsed = names.ip_address(address, "address")
         return connections.forget(self._pfctl, parsed)
 
     @operation
@@ -188,9 +187,9 @@ class PfManager(FirewallManager):
             Unsupported: one of them has rules of hook forward about the device that a packet leaves by.
         """
         waits = any(name.startswith("g-") for name in layout.anchors)
-        for owner, names in owners.items():
-            others_wait = any(name.startswith("g-") for name in names)
-            met = others_wait if not waits else any(name in ("i", "o", "f") for name in names)
+        for owner, anchors in owners.items():
+            others_wait = any(name.startswith("g-") for name in anchors)
+            met = others_wait if not waits else any(name in ("i", "o", "f") for name in anchors)
             if owner != self.owner and met and layout.entrance and self._stands(owner):
                 who = self.owner if waits else owner
                 raise Unsupported(

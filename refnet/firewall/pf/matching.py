@@ -14,7 +14,8 @@ from typing import NamedTuple
 from refnet.errors import Unsupported
 from refnet.firewall import protocols
 from refnet.firewall.rules import Rule
-from refnet.firewall.values import AnyOf, IPNetwork, PortRange, State
+from refnet.firewall.values import AnyOf, PortRange, State
+from refnet.names import IPNetwork
 
 #: An interface that is never there: what is "on" it is stored, and met by no packet.
 NEVER = "refnet-never0"

@@ -12,8 +12,8 @@ from typing import NoReturn
 
 from refnet.errors import InvalidArgument, Unsupported
 from refnet.firewall.text import words
-from refnet.firewall.values import IPNetwork, PortRange
-from refnet.names import shown
+from refnet.firewall.values import PortRange
+from refnet.names import IPNetwork, shown
 
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,4}", re.ASCII)
 _NUMBER = re.compile(r"(0[xX][0-9a-fA-F]{1,8})|(0[0-7]{1,11})|(0|[1-9][0-9]{0,9})", re.ASCII)

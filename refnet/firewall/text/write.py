@@ -32,7 +32,8 @@ from refnet.firewall.actions import (
     Snat,
 )
 from refnet.firewall.rules import Rule
-from refnet.firewall.values import AnyOf, IcmpType, IPNetwork, Mark, PortRange, Rate, State
+from refnet.firewall.values import AnyOf, IcmpType, Mark, PortRange, Rate, State
+from refnet.names import IPNetwork
 
 #: iptables-restore takes 255 words a line, and the kernel's nft variant 128 expressions a rule: so many negated values
 #: are said in one line, the others in an auxiliary chain.

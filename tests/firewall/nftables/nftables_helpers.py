@@ -32,7 +32,7 @@ from refnet.firewall import (
     Table,
 )
 from refnet.firewall.nftables import NftablesManager
-from refnet.firewall.values import IPNetwork
+from refnet.names import IPNetwork
 
 PRINTABLE = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) not in "\"'\\`")
 ports = st.one_of(st.integers(0, 65535), st.sampled_from([0, 1, 22, 65534, 65535]))
