@@ -3,6 +3,7 @@
 ENV ?= local
 NETDEV ?=
 FIREWALL ?=
+DHCP ?=
 REPORT ?= build/conformance
 N ?=
 DISK ?=
@@ -16,7 +17,8 @@ LOCAL = $(PYTHON_IN_VENV) -m conformance.environments.local
 ENGINE = $(if $(filter docker,$(ENV)),.ci/with-engine)
 # Paths may have blanks: they go to the command as one word each.
 WHERE = $(if $(filter-out local,$(ENV)),--env $(ENV)) $(if $(DISK),--disk '$(DISK)') $(if $(SSH_KEY),--ssh-key '$(SSH_KEY)')
-OPTIONS = $(WHERE) $(if $(NETDEV),--netdev $(NETDEV)) $(if $(FIREWALL),--firewall $(FIREWALL)) $(if $(N),-n $(N)) $(ARGS)
+OPTIONS = $(WHERE) $(if $(NETDEV),--netdev $(NETDEV)) $(if $(FIREWALL),--firewall $(FIREWALL)) \
+	$(if $(DHCP),--dhcp $(DHCP)) $(if $(N),-n $(N)) $(ARGS)
 
 .PHONY: help setup conformance test test-environments images-test linux-image freebsd-image mutants lint bench manifest clean
 
@@ -32,6 +34,7 @@ help: ## list the targets
 	@echo "  IMAGE=PATH                    for freebsd-image: FreeBSD's image, downloaded already"
 	@echo "  NETDEV=package.module:Class   the driver of network devices to judge (default: the platform's)"
 	@echo "  FIREWALL=nftables             the firewall to judge, so or as package.module:Class (default: the platform's)"
+	@echo "  DHCP=package.module:Class     the DHCP manager to judge (default: the platform's)"
 	@echo "  N=4                           how many specs at once (default: one a processor)"
 	@echo "  REPORT=DIR                    where reports go (default: build/conformance)"
 	@echo "  ARGS='--only BR-04 --keep'    anything else for refnet-conformance"

@@ -1,8 +1,8 @@
-"""The ``refnet`` command: devices and the firewall for people and for shell scripts.
+"""The ``refnet`` command: devices, the firewall and DHCP for people and for shell scripts.
 
 The commands and their manual pages are data (:mod:`~refnet.cli.manual`), which :mod:`~refnet.cli.parser` makes a
-command line of; :mod:`~refnet.cli.commands` and :mod:`~refnet.cli.firewall` have a function for each,
-:mod:`~refnet.cli.output` says what they print. Here is the way from arguments to an exit status.
+command line of; :mod:`~refnet.cli.commands`, :mod:`~refnet.cli.firewall` and :mod:`~refnet.cli.dhcp` have a function
+for each, :mod:`~refnet.cli.output` says what they print. Here is the way from arguments to an exit status.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def _outcome(arguments: Sequence[str]) -> tuple[int, str, str]:
 
 def _run(options: argparse.Namespace) -> output.Answer:
     answer: output.Answer
-    if options.words.startswith("firewall"):
+    if options.words.partition(" ")[0] in output.AREAS:
         answer = options.run(options)
         return answer
     # Imported here: a driver and what it needs take several times as long as everything else.

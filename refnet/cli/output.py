@@ -8,24 +8,32 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from refnet.errors import (
+    AddressInUse,
     AlreadyEnslaved,
     AlreadyExists,
     AnchorNotReferenced,
     DumpInterrupted,
     InvalidArgument,
     KernelRefused,
+    LeaseOfAnother,
     NoAnswer,
     NoSuchDevice,
     NotEnabled,
+    NotRunning,
     PermissionDenied,
     RefnetError,
     RuleError,
+    ServerFailed,
     Unsupported,
     WrongKind,
 )
 
 if TYPE_CHECKING:
     from refnet.netdev.driver import Address, Device
+
+
+#: First words of commands that are about something else than devices, and are given no driver of those.
+AREAS = ("firewall", "dhcp")
 
 
 class UsageError(Exception):
@@ -163,6 +171,10 @@ _NEXT = (
     (NotEnabled, "give --enable, or have the system start pf"),
     (AnchorNotReferenced, "add the lines to pf.conf and load it: 'service pf reload'"),
     (RuleError, "nothing has changed"),
+    (NotRunning, "'refnet dhcp start FILE' starts one"),
+    (AddressInUse, "see who has it with 'ss -lunp' (FreeBSD: 'sockstat -l'), and stop it or use another address"),
+    (ServerFailed, "the network's log may say more"),
+    (LeaseOfAnother, "name its holder, or let it be"),
     ((NoAnswer, DumpInterrupted), "try again"),
     (KernelRefused, "the kernel's log may say more (dmesg)"),
 )
@@ -180,8 +192,10 @@ def error_document(error: BaseException, options: Namespace) -> dict[str, Any]:
         "operation": getattr(error, "operation", None) or getattr(options, "operation", None),
     }
     facts |= {name: getattr(error, name, None) for name in ("device", "errno", "detail")}
-    # Errors that are about a bridge, a capability or a program name it.
-    facts |= {name: str(getattr(error, name)) for name in ("master", "capability", "tool") if hasattr(error, name)}
+    # Errors that are about a bridge, a capability, a program or a lease's holder name it.
+    facts |= {
+        name: str(getattr(error, name)) for name in ("master", "capability", "tool", "holder") if hasattr(error, name)
+    }
     return {"error": facts}
 
 
@@ -195,6 +209,11 @@ def error_line(error: BaseException, options: Namespace) -> str:
         # People know the command that they gave, not the driver's method.
         words = f"{options.prog.removeprefix('refnet ')}: {words.removeprefix(f'{error.operation}: ')}"
     return printable(words) + (f"; {next_step}" if next_step else "")
+
+
+def _area(options: Namespace) -> list[str]:
+    """Return the word that commands of this one's subject begin with, if capabilities are asked for by it."""
+    return [word for word in options.words.split(" ")[:1] if word in AREAS]
 
 
 def _words(error: BaseException) -> str:
@@ -216,7 +235,7 @@ def _next_step(error: BaseException, options: Namespace) -> str:
     if isinstance(error, AlreadyExists) and error.operation == "create_bridge":
         return "'refnet bridge ensure' takes one that is there"
     if isinstance(error, Unsupported):
-        command = "refnet firewall capabilities" if options.words.startswith("firewall") else "refnet capabilities"
+        command = " ".join(["refnet", *_area(options), "capabilities"])
         # A platform without any driver is no capability.
         return "" if error.capability.startswith("refnet.") else f"'{command}' says what can be done here"
     if isinstance(error, RefnetError):

@@ -30,6 +30,7 @@ ENVIRONMENT = """\
 ENVIRONMENT
   REFNET_NETDEV    the device driver to use where --driver is not given
   REFNET_FIREWALL  the firewall to use where --driver is not given
+  REFNET_DHCP      the DHCP backend to use where --driver is not given
   REFNET_DEBUG     if not empty, a bug (status 70) is shown with its traceback"""
 
 
@@ -59,7 +60,7 @@ class Command(NamedTuple):
     """A command: the words that call it, what runs, and its manual page.
 
     ``operation`` is the driver's method, as errors name it. ``examples`` are lines of the shell. ``run`` is given a
-    device driver, unless its words begin with "firewall".
+    device driver, unless its first word is one of :data:`~refnet.cli.output.AREAS`.
     """
 
     words: str
@@ -262,8 +263,8 @@ def _add_global(parser: Parser) -> argparse._ArgumentGroup:
         "--driver",
         metavar="DRIVER",
         default=argparse.SUPPRESS,
-        help="the driver to use, or for firewall commands the firewall: its name, or package.module:Class "
-        "(default: REFNET_NETDEV or REFNET_FIREWALL, else the platform's)",
+        help="the driver to use, or for firewall and dhcp commands the firewall or DHCP backend: its name, or "
+        "package.module:Class (default: REFNET_NETDEV, REFNET_FIREWALL or REFNET_DHCP, else the platform's)",
     )
     options.add_argument(
         "--json", action="store_true", default=argparse.SUPPRESS, help="print one JSON document, also for an error"
