@@ -15,10 +15,11 @@ from pathlib import Path
 
 from refnet import config
 from refnet.dhcp.capabilities import Capability
+from refnet.dhcp.hosts import Host
 from refnet.dhcp.leases import Lease
 from refnet.dhcp.manager import DEFAULT_TIME_LIMIT, DhcpManager, Status
-from refnet.dhcp.network import DhcpNetwork, Host
-from refnet.dhcp.options import Option
+from refnet.dhcp.network import DhcpNetwork
+from refnet.dhcp.options import Forced, Option
 from refnet.dhcp.values import Dns, Ipv6Mode, Range, Route, RouterAdvertisement
 from refnet.firewall.manager import FirewallManager
 
@@ -27,6 +28,7 @@ __all__ = [
     "DhcpManager",
     "DhcpNetwork",
     "Dns",
+    "Forced",
     "Host",
     "Ipv6Mode",
     "Lease",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import TypeVar
@@ -27,6 +27,8 @@ MIN_INTERVAL, MAX_INTERVAL, MAX_ROUTER_LIFETIME = 4, 1800, 9000
 MIN_IPV6_MTU = 1280
 #: RFC 2132, 9.14, and RFC 8415, 11.1: octets of a client identifier, and of a DUID.
 MAX_CLIENT_ID = 130
+#: Characters of a domain name (RFC 1035, 2.3.4: 255 octets, with a length before each label and one at the end).
+MAX_NAME = 253
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _IDENTIFIER = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2})+", re.ASCII)
@@ -86,6 +88,8 @@ class Range:
             raise InvalidArgument(f"range {low} to {high}: only IPv4 is served through relays, not {within}")
         if within is not None and not (low in within and high in within):
             raise InvalidArgument(f"range {low} to {high} is not within {within}")
+        if low.is_multicast or low.is_loopback or low.is_unspecified:
+            raise InvalidArgument(f"range {low} to {high}: these are no addresses that a client can have")
         object.__setattr__(self, "first", low)
         object.__setattr__(self, "last", high)
         object.__setattr__(self, "network", within)
@@ -176,9 +180,13 @@ class Dns:
         """Validate.
 
         Raises:
-            InvalidArgument: a value is no address.
+            InvalidArgument: a value is no address, or not one that a server can be reached by.
         """
-        object.__setattr__(self, "forwarders", several(forwarders, "DNS forwarder", ip_address))
+        found = several(forwarders, "DNS forwarder", ip_address)
+        for one in found:
+            if one.is_unspecified or one.is_multicast or (one.version == 6 and one.is_link_local):
+                raise InvalidArgument(f"DNS forwarder {one} is no address that one server can be reached by from here")
+        object.__setattr__(self, "forwarders", found)
 
 
 def several(value: object, what: str, normal: Callable[[object, str], T]) -> tuple[T, ...]:
@@ -187,10 +195,11 @@ def several(value: object, what: str, normal: Callable[[object, str], T]) -> tup
     Raises:
         InvalidArgument: a value is none, or is there twice.
     """
-    # Text, and networks, can be iterated over and are one value all the same.
-    wanted = value if isinstance(value, Iterable) and not isinstance(value, str | bytes | IPNetwork) else (value,)
-    found = tuple(normal(one, what) for one in wanted)
-    if len(set(found)) < len(found):
+    # Text, networks and mappings can be iterated over and are one value all the same.
+    if isinstance(value, str) or not isinstance(value, Iterable) or isinstance(value, bytes | IPNetwork | Mapping):
+        return (normal(value, what),)
+    found = tuple(normal(one, what) for one in value)
+    if len(found) > 1 and len(set(found)) < len(found):
         twice = next(one for number, one in enumerate(found) if one in found[:number])
         raise InvalidArgument(f"{what} {twice} is there twice")
     return found
@@ -258,23 +267,30 @@ def host_name(value: object) -> str:
     """Return a host's name, in lower case: one label (RFC 1123, 2.1), without its domain.
 
     Raises:
-        InvalidArgument: it is not 1 to 63 letters, digits and hyphens, with no hyphen at an end.
+        InvalidArgument: it is not 1 to 63 letters, digits and hyphens, with no hyphen at an end; or it is "localhost",
+            which every host has for itself (RFC 6761, 6.3).
     """
     if not isinstance(value, str) or not _LABEL.fullmatch(value):
+        advice = ": its domain is the network's" if isinstance(value, str) and "." in value else ""
         raise InvalidArgument(
-            f"host name {shown(value)} is not 1 to 63 letters, digits and hyphens (and no hyphen at an end)"
+            f"host name {shown(value)} is not 1 to 63 letters, digits and hyphens (and no hyphen at an end){advice}"
         )
-    return value.lower()
+    name = value.lower()
+    if name == "localhost":
+        raise InvalidArgument("host name 'localhost' is what every host calls itself: give another one")
+    return name
 
 
 def domain(value: object, what: str = "domain") -> str:
     """Return a domain name in lower case, without a dot at its end.
 
     Raises:
-        InvalidArgument: it is not labels of letters, digits and hyphens with dots between, 253 characters at most.
+        InvalidArgument: it is not labels of letters, digits and hyphens with dots between, 253 characters at most, the
+            last label no number (RFC 1123, 2.1: addresses are told from names by it).
     """
     text = value.removesuffix(".") if isinstance(value, str) else ""
-    if not 1 <= len(text) <= 253 or not all(_LABEL.fullmatch(label) for label in text.split(".")):
+    labels = text.split(".") if len(text) <= MAX_NAME else [""]
+    if not all(_LABEL.fullmatch(label) for label in labels) or labels[-1].isdigit():
         raise InvalidArgument(f"{what} {shown(value)} is not a domain name such as 'cloud.example.org'")
     return text.lower()
 

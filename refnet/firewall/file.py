@@ -28,14 +28,12 @@ The keys of a rule are the fields of :class:`~refnet.firewall.rules.Rule`, with 
 
 from __future__ import annotations
 
-import contextlib
-import sys
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from refnet.errors import InvalidArgument, RefnetError
+from refnet.errors import InvalidArgument
 from refnet.firewall import values
 from refnet.firewall.actions import (
     ACCEPT,
@@ -58,11 +56,7 @@ from refnet.firewall.model import Table
 from refnet.firewall.rules import Rule
 from refnet.firewall.values import AnyOf, Not, PortRange
 from refnet.names import shown
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from refnet.toml_file import at, document, fields, known, tables
 
 DEFAULT_OWNER = "refnet"
 
@@ -126,17 +120,17 @@ class RuleFile:
             InvalidArgument, Unsupported: the manager does not take a part of it; the message says which.
         """
         for chain in self.chains:
-            with _at(f"chain {chain.name!r}"):
+            with at(f"chain {chain.name!r}"):
                 manager.add_chain(chain.name, hook=chain.hook, table=chain.table)
         for chain in self.chains:
             for number, rule in enumerate(chain.rules, 1):
-                with _at(f"chain {chain.name!r}, rule {number}"):
+                with at(f"chain {chain.name!r}, rule {number}"):
                     manager.add_rule(chain.name, rule, table=chain.table)
         for guard in self.port_guards:
-            with _at(f"port-guard of {guard.port!r}"):
+            with at(f"port-guard of {guard.port!r}"):
                 manager.guard_port(guard)
         for isolation in self.dhcp_isolations:
-            with _at(f"dhcp-isolation of {isolation.interface!r}"):
+            with at(f"dhcp-isolation of {isolation.interface!r}"):
                 manager.isolate_dhcp_address(isolation.interface, str(isolation.address))
 
 
@@ -146,43 +140,33 @@ def read(path: str | Path) -> RuleFile:
     Raises:
         InvalidArgument: it cannot be read, is no TOML, or says what cannot be; the message says where.
     """
-    try:
-        data = sys.stdin.buffer.read() if str(path) == "-" else Path(path).read_bytes()
-    except (OSError, ValueError) as error:
-        words = getattr(error, "strerror", None) or error
-        raise InvalidArgument(f"the rule file {shown(str(path))} cannot be read: {words}") from None
-    try:
-        document = tomllib.loads(data.decode())
-    # RecursionError: brackets by the thousand.
-    except (ValueError, RecursionError) as error:
-        raise InvalidArgument(f"the rule file {shown(str(path))} is no TOML: {error}") from None
-    return parse(document)
+    return parse(document(path, "rule file"))
 
 
-def parse(document: Mapping[str, Any]) -> RuleFile:
+def parse(content: Mapping[str, Any]) -> RuleFile:
     """Return what a rule file says, from its document.
 
     Raises:
         InvalidArgument: a key is unknown or missing, or a value is none; the message says where.
     """
-    _known(document, ("owner", "chain", "port-guard", "dhcp-isolation"), "the file")
+    known(content, ("owner", "chain", "port-guard", "dhcp-isolation"), "the file")
     chains: list[FileChain] = []
-    for number, entry in enumerate(_tables(document, "chain"), 1):
-        with _at(f"chain {shown(entry.get('name', number))}"):
+    for number, entry in enumerate(tables(content, "chain"), 1):
+        with at(f"chain {shown(entry.get('name', number))}"):
             chain = _chain(entry)
             if any((chain.table, chain.name) == (other.table, other.name) for other in chains):
                 raise InvalidArgument(f"table {chain.table} has this chain already: all of its rules go in one place")
             chains.append(chain)
     guards, isolations = [], []
-    for number, entry in enumerate(_tables(document, "port-guard"), 1):
-        with _at(f"port-guard {number}"):
-            _known(entry, _GUARD, "it", _GUARD[:2])
-            guards.append(PortGuard(**_fields(entry)))
-    for number, entry in enumerate(_tables(document, "dhcp-isolation"), 1):
-        with _at(f"dhcp-isolation {number}"):
-            _known(entry, ("interface", "address"), "it", ("interface", "address"))
-            isolations.append(DhcpIsolation(**_fields(entry)))
-    owner = values.owner(document.get("owner", DEFAULT_OWNER))
+    for number, entry in enumerate(tables(content, "port-guard"), 1):
+        with at(f"port-guard {number}"):
+            known(entry, _GUARD, "it", _GUARD[:2])
+            guards.append(PortGuard(**fields(entry)))
+    for number, entry in enumerate(tables(content, "dhcp-isolation"), 1):
+        with at(f"dhcp-isolation {number}"):
+            known(entry, ("interface", "address"), "it", ("interface", "address"))
+            isolations.append(DhcpIsolation(**fields(entry)))
+    owner = values.owner(content.get("owner", DEFAULT_OWNER))
     return RuleFile(owner, tuple(chains), tuple(guards), tuple(isolations))
 
 
@@ -192,12 +176,12 @@ def rule_of(entry: Mapping[str, Any]) -> Rule:
     Raises:
         InvalidArgument: a key is unknown, or a value is none.
     """
-    _known(entry, ("action", *_MATCHES), "it", ("action",))
-    fields = {name.replace("-", "_"): _match(entry[name]) for name in _MATCHES if name in entry}
+    known(entry, ("action", *_MATCHES), "it", ("action",))
+    matches = {name.replace("-", "_"): _match(entry[name]) for name in _MATCHES if name in entry}
     for name in ("icmp_type", "mark", "limit"):
-        if isinstance(fields.get(name), list):
-            fields[name] = tuple(fields[name])
-    return Rule(_action(entry["action"]), **fields)
+        if isinstance(matches.get(name), list):
+            matches[name] = tuple(matches[name])
+    return Rule(_action(entry["action"]), **matches)
 
 
 def plain(rule: Rule) -> dict[str, Any]:
@@ -214,10 +198,10 @@ def plain(rule: Rule) -> dict[str, Any]:
 
 
 def _chain(entry: Mapping[str, Any]) -> FileChain:
-    _known(entry, ("name", "hook", "table", "rule"), "it", ("name",))
+    known(entry, ("name", "hook", "table", "rule"), "it", ("name",))
     rules = []
-    for number, rule in enumerate(_tables(entry, "rule"), 1):
-        with _at(f"rule {number}"):
+    for number, rule in enumerate(tables(entry, "rule"), 1):
+        with at(f"rule {number}"):
             rules.append(rule_of(rule))
     try:
         table = Table(entry.get("table", Table.FILTER))
@@ -233,7 +217,7 @@ def _action(value: Any) -> Action:
         named = [name for name in _WITH if name in value]
         if len(named) == 1:
             name = named[0]
-            _known(value, (name, *_WITH[name]), f"the action {name}")
+            known(value, (name, *_WITH[name]), f"the action {name}")
             main, ports = value[name], value.get("ports")
             made: dict[str, Any] = {
                 "jump": lambda: Jump(main),
@@ -253,41 +237,10 @@ def _action(value: Any) -> Action:
 
 def _match(value: Any) -> Any:
     if isinstance(value, Mapping):
-        _known(value, ("not",), "a value", ("not",))
+        known(value, ("not",), "a value", ("not",))
         inner = value["not"]
         return Not(*inner) if isinstance(inner, list) else Not(inner)
     return value
-
-
-def _tables(document: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
-    found = document.get(name, [])
-    if not isinstance(found, list) or not all(isinstance(entry, Mapping) for entry in found):
-        raise InvalidArgument(f"{name} is not a list of tables: write [[{name}]]")
-    return found
-
-
-def _fields(entry: Mapping[str, Any]) -> dict[str, Any]:
-    return {name.replace("-", "_"): value for name, value in entry.items()}
-
-
-def _known(entry: Mapping[str, Any], known: Collection[str], what: str, needed: Collection[str] = ()) -> None:
-    unknown = [name for name in entry if name not in known]
-    if unknown:
-        raise InvalidArgument(f"{what} has an unknown key {shown(unknown[0])}: known are {', '.join(known)}")
-    missing = [name for name in needed if name not in entry]
-    if missing:
-        raise InvalidArgument(f"{what} has no {missing[0]!r}, which is needed")
-
-
-@contextlib.contextmanager
-def _at(place: str) -> Iterator[None]:
-    """Put the place in the file before the message of an error that is about it."""
-    try:
-        yield
-    except RefnetError as error:
-        error.message = f"{place}: {error.message}"
-        error.operation = None
-        raise
 
 
 # -- writing ----------------------------------------------------------------------------------------------
