@@ -1,12 +1,10 @@
-"""Networks, hosts and leases in words, for people: a line each, and a network in several."""
+"""Networks and hosts in words, for people: a line each, and a network in several."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 
 from refnet.dhcp.hosts import Host
-from refnet.dhcp.leases import Lease
 from refnet.dhcp.network import DhcpNetwork
 from refnet.dhcp.options import Option as DhcpOption
 from refnet.dhcp.options import decoded, name
@@ -62,17 +60,6 @@ def host(one: Host) -> str:
         said += f" for {_duration(one.lease_time)}"
     own = [option(found, version) for version, each in ((4, one.options), (6, one.options6)) for found in each]
     return said + (f"; {'; '.join(own)}" if own else "")
-
-
-def lease(one: Lease, now: float | None = None) -> str:
-    """Say who has an address, and for how long from a time on (seconds since 1970; None: now)."""
-    client = one.mac_address or one.client_id or "a client that is not known"
-    called = f" ({one.name})" if one.name else ""
-    if one.expires is None:
-        return f"{one.address}: {client}{called}, for ever"
-    left = one.expires - (time.time() if now is None else now)
-    ends = f"for {_duration(int(left))} more" if left > 0 else "expired"
-    return f"{one.address}: {client}{called}, {ends}"
 
 
 def option(one: DhcpOption, version: int) -> str:

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from refnet.dhcp import DhcpNetwork, Dns, Forced, Host, Ipv6Mode, Option, Range, Route, RouterAdvertisement, words
-from refnet.dhcp.leases import Lease
 from refnet.errors import InvalidArgument
 
 MAC, MAC2, MAC3 = "52:54:00:12:34:56", "52:54:00:12:34:57", "52:54:00:12:34:58"
@@ -446,16 +445,6 @@ def test_networks_in_words() -> None:
         "DHCPv6 option 59 (bootfile-url) tftp://a, also unasked",
         "host 00:01, gets no answer",
     ]
-
-
-def test_leases_in_words() -> None:
-    address = ipaddress.ip_address("192.0.2.9")
-    assert (
-        words.lease(Lease(address, MAC, None, "web", 1000.0), now=910.0)
-        == f"192.0.2.9: {MAC} (web), for 1 min 30 s more"
-    )
-    assert words.lease(Lease(address, None, "00:01", None, None)) == "192.0.2.9: 00:01, for ever"
-    assert words.lease(Lease(address, None, None, None, 5.0)) == "192.0.2.9: a client that is not known, expired"
 
 
 # -- any values -------------------------------------------------------------------------------------------
