@@ -31,6 +31,7 @@ _TOOLS: dict[str, dict[str, tuple[str, ...]]] = {
 #: By area: what is changed with besides. A driver may use one of them only.
 _LINUX_TOOLS: dict[str, dict[str, tuple[str, ...]]] = {
     "firewall": dict.fromkeys(("iptables", "ip6tables", "ebtables", "nft", "conntrack"), ("--version",)),
+    "dhcp": {"dnsmasq": ("--version",)},
 }
 
 
@@ -138,7 +139,8 @@ def _tool_version(name: str, arguments: Sequence[str]) -> str:
         done = process.run([name, *arguments], time_limit=10)
     except RefnetError as error:
         return error.message
-    return (done.stdout or done.stderr).strip()
+    # Some go on about their licence.
+    return (done.stdout or done.stderr).strip().partition("\n\n")[0]
 
 
 def _distribution() -> str:

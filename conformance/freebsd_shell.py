@@ -64,6 +64,11 @@ def script(*lines: str, check: bool = True) -> str:
     return output
 
 
+def own_shell() -> int:
+    """Return the number of the shell that this process keeps."""
+    return _shell().process.pid
+
+
 class _Shell:
     """A shell that runs one thing after the other."""
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from conformance.harness import DriverUnderTest, FirewallUnderTest, UnderTest
-from refnet import config, firewall, netdev
+from conformance.harness import DhcpUnderTest, DriverUnderTest, FirewallUnderTest, UnderTest
+from refnet import config, dhcp, firewall, netdev
 
 if TYPE_CHECKING:
     from conformance.topology.sandbox import Sandbox
@@ -77,6 +77,15 @@ _ALL = (
         under_test=FirewallUnderTest,
         prepare=lambda net: net.prepare_firewall(),
         uses=("netdev",),
+    ),
+    Interface(
+        area="dhcp",
+        noun="DHCP manager",
+        group=dhcp.ENTRY_POINTS,
+        base=dhcp.DhcpManager,
+        capabilities=dhcp.Capability,
+        under_test=DhcpUnderTest,
+        uses=("netdev", "firewall"),
     ),
 )
 #: The interfaces by area, in the order that reports have them.

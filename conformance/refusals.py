@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 from conformance.harness import UnderTest
 from conformance.topology.sandbox import Sandbox
+from refnet.dhcp import Capability as Dhcp
+from refnet.dhcp import DhcpNetwork, Dns, RouterAdvertisement
 from refnet.errors import PermissionDenied, ToolMissing, Unsupported
 from refnet.firewall import (
     ACCEPT,
@@ -28,6 +31,7 @@ from refnet.netdev import Capability as NetDev
 _NAME = "refused0"
 _CHAIN = "refused"
 _MAC = "02:00:00:00:00:01"
+_NETWORK, _NETWORK6 = "192.0.2.1/24", "2001:db8::1/64"
 
 _Exercise = Callable[[UnderTest, Sandbox], object]
 
@@ -86,7 +90,49 @@ _FIREWALL: dict[Firewall, _Exercise] = {
     ),
     Firewall.FORGET_CONNECTIONS: lambda firewall, net: firewall.forget_connections("192.0.2.1"),
 }
-EXERCISES: dict[str, _Exercise] = {str(one): call for one, call in [*_NETDEV.items(), *_FIREWALL.items()]}
+
+
+def _start(address: str, **fields: Any) -> _Exercise:
+    """Return what starts a server of a network, which has IPv4 or IPv6 and nothing that is not said."""
+
+    def exercise(dhcp: UnderTest, net: Sandbox) -> None:
+        _lay(net, address)
+        dhcp.start(DhcpNetwork(_NAME, address, **{"dns": None, "router_advertisement": None} | fields))
+
+    return exercise
+
+
+def _release(dhcp: UnderTest, net: Sandbox) -> None:
+    _start(_NETWORK)(dhcp, net)
+    dhcp.release(_NAME, "192.0.2.10", _MAC)
+
+
+def _lay(net: Sandbox, address: str) -> None:
+    net.plain_bridge(_NAME)
+    net.remove_in_the_end(_NAME)
+    net.add_address(_NAME, address)
+
+
+_DHCP: dict[Dhcp, _Exercise] = {
+    Dhcp.DHCP: _start(_NETWORK),
+    Dhcp.DHCP_IPV6: _start(_NETWORK6, ipv6="stateful"),
+    Dhcp.ROUTER_ADVERTISEMENT: _start(_NETWORK6, ipv6="slaac", router_advertisement=RouterAdvertisement()),
+    Dhcp.DNS: _start(_NETWORK6, dns=Dns()),
+    Dhcp.DNS_FORWARDING: _start(_NETWORK6, dns=Dns("2001:db8::53")),
+    Dhcp.LEASE_EVENTS: _start(_NETWORK, lease_events="log"),
+    Dhcp.LEASE_STORE: _start(_NETWORK, lease_events="log", lease_store=True),
+    Dhcp.RELEASE: _release,
+}
+#: What an exercise cannot do without besides: a refusal may name it, if it is not declared either.
+_BESIDES: dict[str, tuple[Dhcp, ...]] = {
+    Dhcp.DNS_FORWARDING: (Dhcp.DNS,),
+    Dhcp.LEASE_EVENTS: (Dhcp.DHCP,),
+    Dhcp.LEASE_STORE: (Dhcp.DHCP, Dhcp.LEASE_EVENTS),
+    Dhcp.RELEASE: (Dhcp.DHCP,),
+}
+EXERCISES: dict[str, _Exercise] = {
+    str(one): call for one, call in [*_NETDEV.items(), *_FIREWALL.items(), *_DHCP.items()]
+}
 
 
 def exercise(capability: str, judged: UnderTest, net: Sandbox) -> None:
@@ -101,7 +147,8 @@ def exercise(capability: str, judged: UnderTest, net: Sandbox) -> None:
     try:
         EXERCISES[capability](judged, net)
     except Unsupported as refusal:
-        if str(refusal.capability) != capability:
+        lacking = {*_BESIDES.get(capability, ())} - judged.driver.capabilities()
+        if str(refusal.capability) not in {capability, *map(str, lacking)}:
             raise AssertionError(
                 f"{capability} is not declared, and the refusal names {refusal.capability!r} instead"
             ) from refusal

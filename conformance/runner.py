@@ -32,6 +32,8 @@ _MUTANT = "_mutant"
 _MUTANT_LIMIT = 1.0
 #: Seconds for a driver to take back what a spec has made.
 _CLEAN_UP_LIMIT = 60.0
+#: Seconds for what belongs to a server that has ended to end as well.
+_ENDING_LIMIT = 5.0
 
 
 class _Item:
@@ -119,9 +121,7 @@ class Runner:
             held_before = sandbox.look.process_state()
             yield sandbox
             sandbox.remove_endpoints()
-            # What an earlier spec's driver has forgotten to close goes with the garbage, some time: it leaves nothing.
-            held = difference(held_before, sandbox.look.process_state())
-            left = difference(before, sandbox.look.state()) + [one for one in held if not one.endswith(" is gone")]
+            left = _left(sandbox, before, held_before)
             if left:
                 self._collect(request.node)
                 raise AssertionError(f"after the clean-up something is left: {'; '.join(left)}")
@@ -133,6 +133,10 @@ class Runner:
     def under_test(self, area: str, request: pytest.FixtureRequest, net: Sandbox) -> Iterator[UnderTest]:
         """Make an instance of an area's class under test, and have it take back what it has made."""
         item = self._items[request.node.nodeid]
+        # What it uses of other interfaces is there before it, and is taken back after it.
+        for used in interfaces.ALL[area].uses:
+            if used in request.fixturenames:
+                request.getfixturevalue(used)
         made = interfaces.ALL[area].under_test(self._class_for(area, request.node))
         item.made[area] = made
         if area == _one(request.node).area:
@@ -253,6 +257,7 @@ class Runner:
         for area, made in memory.made.items():
             name = "calls.txt" if made is memory.judged else f"calls-{area}.txt"
             texts[name] = "".join(f"{call}\n" for call in made.calls)
+            texts.update(made.evidence())
         memory.evidence = {name: text.encode(errors="backslashreplace") for name, text in texts.items()}
         for endpoint, captured in memory.sandbox.captures().items():
             memory.evidence[f"{endpoint}.pcap"] = frames.pcap(captured)
@@ -273,6 +278,18 @@ class Runner:
             print(words, file=sys.stderr, flush=True)
             while True:
                 time.sleep(3600)
+
+
+def _left(sandbox: Sandbox, before: State, held_before: State) -> list[str]:
+    """Return what is not as it was; a process that is about to end is given the time to."""
+    deadline = time.monotonic() + _ENDING_LIMIT
+    while True:
+        # What an earlier spec's driver has forgotten to close goes with the garbage, some time: it leaves nothing.
+        held = difference(held_before, sandbox.look.process_state())
+        left = difference(before, sandbox.look.state()) + [one for one in held if not one.endswith(" is gone")]
+        if not any(one.startswith("process ") for one in left) or time.monotonic() > deadline:
+            return left
+        time.sleep(0.05)
 
 
 def chosen(config: pytest.Config) -> Mapping[str, str | None]:

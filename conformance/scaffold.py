@@ -119,6 +119,43 @@ def _refused(capability: Capability | str) -> Unsupported:
     return Unsupported("this backend cannot do it yet", capability=capability)
 '''
 
+_DHCP = '''\
+"""A DHCP backend for refnet. What it has to do stands in refnet.dhcp.manager.DhcpManager."""
+
+from __future__ import annotations
+
+from refnet.dhcp.capabilities import Capability
+from refnet.dhcp.leases import Lease
+from refnet.dhcp.manager import DhcpManager, Status
+from refnet.dhcp.network import DhcpNetwork, Host
+from refnet.errors import Unsupported, operation
+from refnet.names import IPAddress
+
+
+class Manager(DhcpManager):
+    """Leases, names and router advertisements by a server of your own."""
+
+    def probe(self, capability: Capability) -> str | None:
+        """Say why a capability is not to be had; None: it is."""
+        return "this backend does not have it yet"
+
+    @operation
+    def networks(self) -> tuple[str, ...]:
+        """Return the devices of all networks that are in the directory: none can be started yet."""
+        return ()
+
+    @operation
+    def start(self, network: DhcpNetwork) -> None:
+        """Make sure that the network's device has a server which serves it so; return when it answers."""
+        self._needs(network)
+        raise _refused("start")
+
+{methods}
+
+def _refused(capability: Capability | str) -> Unsupported:
+    return Unsupported("this backend cannot do it yet", capability=capability)
+'''
+
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
@@ -132,6 +169,8 @@ class _Kind:
     #: The capability that a method's refusal names, by the method's name; else ``rest``, or the method's name.
     capabilities: Mapping[str, str]
     rest: str = ""
+    #: Other methods that stand in the text already.
+    written: tuple[str, ...] = ()
 
 
 _KINDS = {
@@ -155,6 +194,15 @@ _KINDS = {
         "_probe",
         {"counters": "Capability.COUNTERS", "forget_connections": "Capability.FORGET_CONNECTIONS"},
         rest="Capability.FILTER",
+    ),
+    "dhcp": _Kind(
+        "A DHCP backend",
+        _DHCP,
+        "Manager",
+        "probe",
+        {"release": "Capability.RELEASE"},
+        rest="Capability.DHCP",
+        written=("networks", "start"),
     ),
 }
 
@@ -208,7 +256,7 @@ def _methods(kind: _Kind, base: type) -> str:
         for node in ast.parse("\n".join(source)).body
         if isinstance(node, ast.ClassDef) and node.name == base.__name__
     )
-    abstract = frozenset(getattr(base, "__abstractmethods__", ())) - {kind.probe}
+    abstract = frozenset(getattr(base, "__abstractmethods__", ())) - {kind.probe, *kind.written}
     written = []
     for node in interface.body:
         if not isinstance(node, ast.FunctionDef) or node.name not in abstract:

@@ -30,7 +30,7 @@ class FreebsdVm(VirtualMachine):
 
     name = "freebsd-vm"
     heeds = frozenset({"disk", "ssh_key", "ssh_user", "memory"})
-    drivers = MappingProxyType({"netdev": "freebsd", "firewall": "pf"})
+    drivers = MappingProxyType({"netdev": "freebsd", "firewall": "pf", "dhcp": "dnsmasq"})
 
     def __init__(self, options: Options) -> None:
         """Read the options, and look at the disk.

@@ -13,6 +13,8 @@ from conformance import system
 SECOND_USER = "second-user"
 #: Packets that are bridged can be had to go through the rules for those that are routed.
 FILTERED_BRIDGES = "filtered-bridges"
+#: Programs that ask for addresses as guests do.
+DHCLIENT, UDHCPC, DHCPCD = REAL_CLIENTS = ("dhclient", "udhcpc", "dhcpcd")
 
 
 @functools.cache

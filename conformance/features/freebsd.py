@@ -8,9 +8,10 @@ import sys
 from collections.abc import Callable, Iterator
 
 from conformance.errors import SuiteError
-from conformance.features import FILTERED_BRIDGES, SECOND_USER
-from conformance.freebsd_shell import run
+from conformance.features import DHCLIENT, FILTERED_BRIDGES, REAL_CLIENTS, SECOND_USER, programs
+from conformance.freebsd_shell import environment, run
 from conformance.topology.freebsd import jails
+from refnet import dhcp
 from refnet.firewall import Capability as Firewall
 from refnet.netdev.driver import Capability
 
@@ -28,6 +29,7 @@ _NOWHERE: dict[Capability | Firewall, str] = {
 _IN_JAIL = "test0"
 #: Whether a user without privilege can open what has been given to him: releases differ (tap(4), user_open).
 _OPENS = "import os, sys; it = sys.argv[1]; os.chown(it, 1, 1); os.setgid(1); os.setuid(1); os.open(it, os.O_RDWR)"
+_WITH_IPV6 = (dhcp.Capability.DHCP_IPV6, dhcp.Capability.ROUTER_ADVERTISEMENT)
 
 
 def _pf(rule: str) -> str:
@@ -66,6 +68,13 @@ def lacking(feature: str) -> str | None:
     if feature == FILTERED_BRIDGES:
         has_it = run(["sysctl", "-n", "-i", "net.link.bridge.pfil_member"]).strip()
         return None if has_it else "there is no net.link.bridge.pfil_member: 'kldload if_bridge' brings it"
+    path = environment()["PATH"]
+    if feature in REAL_CLIENTS:
+        words = "elsewhere than on Linux it cannot be kept from the host's own files"
+        return words if feature != DHCLIENT else programs.lacking_client(feature, path, "the base system")
+    if feature in map(str, dhcp.Capability):
+        wanting = programs.lacking_server(path, "pkg install dnsmasq")
+        return wanting or (lacking(Capability.IPV6) if feature in _WITH_IPV6 else None)
     (capability,) = (one for one in (*Capability, *Firewall) if one.value == feature)
     if capability in _NOWHERE:
         return _NOWHERE[capability]

@@ -6,10 +6,10 @@ import os
 from pathlib import Path
 
 from conformance.errors import SuiteError
-from conformance.features import FILTERED_BRIDGES, SECOND_USER, linux_filters
+from conformance.features import FILTERED_BRIDGES, REAL_CLIENTS, SECOND_USER, linux_filters, programs
 from conformance.topology.linux import namespaces
 from conformance.topology.linux.endpoints import LinuxStack, open_tap
-from refnet import firewall
+from refnet import dhcp, firewall
 from refnet.netdev.driver import Capability
 
 _ATTEMPT = "attempt"
@@ -27,6 +27,13 @@ _TAPS = {
     Capability.TAP_MULTI_QUEUE: " multi_queue",
     Capability.TAP_OWNER: f" user {os.geteuid()}",
 }
+#: Real clients of DHCP, and what brings them.
+_CLIENTS = {
+    "dhclient": "apt-get install isc-dhcp-client",
+    "udhcpc": "apt-get install udhcpc",
+    "dhcpcd": "apt-get install dhcpcd-base",
+}
+_WITH_IPV6 = (dhcp.Capability.DHCP_IPV6, dhcp.Capability.ROUTER_ADVERTISEMENT)
 
 
 def lacking(feature: str) -> str | None:
@@ -35,8 +42,13 @@ def lacking(feature: str) -> str | None:
         return _second_user()
     if feature == FILTERED_BRIDGES:
         return _filtered_bridges()
+    if feature in REAL_CLIENTS:
+        return programs.lacking_client(feature, None, _CLIENTS[feature])
     if feature in map(str, firewall.Capability):
         return linux_filters.lacking(firewall.Capability(feature))
+    if feature in map(str, dhcp.Capability):
+        wanting = programs.lacking_server(None, "apt-get install dnsmasq-base")
+        return wanting or (lacking(Capability.IPV6) if feature in _WITH_IPV6 else None)
     capability = Capability(feature)
     stack = LinuxStack("probe", namespaces.new_network())
     try:

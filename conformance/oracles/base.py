@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from conformance.faults import injected
+from conformance.oracles.processes import Process
 from conformance.oracles.state import State, difference
 
 Entry = dict[str, Any]
@@ -87,7 +88,7 @@ class Oracle(abc.ABC):
 
     @abc.abstractmethod
     def state(self) -> State:
-        """Take down everything that a driver could leave behind: links, addresses, routes, rules, settings, locks.
+        """Take down everything that a driver could leave behind: links, addresses, routes, rules, settings, processes.
 
         What :meth:`rules` tells is the section :data:`~.state.RULE_SET`.
         """
@@ -98,7 +99,7 @@ class Oracle(abc.ABC):
 
     @abc.abstractmethod
     def process_state(self) -> State:
-        """Take down what the driver's process holds: descriptors, threads, child processes."""
+        """Take down what the driver's process holds: descriptors, threads, and what it has not waited for."""
 
     @abc.abstractmethod
     def evidence(self) -> Mapping[str, str]:
@@ -115,6 +116,21 @@ class Oracle(abc.ABC):
     @abc.abstractmethod
     def listening(self) -> contextlib.AbstractContextManager[Callable[[], list[str]]]:
         """Listen to what the kernel tells of writes; what is yielded returns what has been heard, in words."""
+
+    @abc.abstractmethod
+    def processes(self) -> list[Process]:
+        """Return the processes in this stack: all but this one, and those that it descends from.
+
+        On Linux they are those in the network namespace, on FreeBSD those in the jail; what is in a guest is not.
+        """
+
+    @abc.abstractmethod
+    def sockets(self) -> list[str]:
+        """Return the sockets of this stack that wait for UDP or TCP, as ``udp 10.9.0.1:53``.
+
+        A device that one is bound to stands behind the address: ``udp 0.0.0.0%br0:67``. What is bound to no address is
+        ``0.0.0.0``, ``[::]`` or ``*``, as the system writes it.
+        """
 
     @abc.abstractmethod
     def rules(self) -> Mapping[str, str]:

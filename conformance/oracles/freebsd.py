@@ -17,8 +17,9 @@ from typing import Any
 
 from conformance.errors import SuiteError
 from conformance.freebsd_shell import run
-from conformance.oracles import freebsd_rules
+from conformance.oracles import freebsd_processes, freebsd_rules
 from conformance.oracles.base import Counter, Entry, Listing, Oracle, counted, is_link_local
+from conformance.oracles.processes import Process, section
 from conformance.oracles.state import LINK_LOCAL, RULE_SET, State
 
 #: Seconds for the kernel to bring devices to rest before silence is asked of it.
@@ -131,6 +132,7 @@ class FreeBsdOracle(Oracle):
                 "route": {f"{text} #{count}" if count else text: "" for text, count in counted(routes)},
                 "setting": {key: value for key, _, value in settings},
                 RULE_SET: dict(self.rules()),
+                "process": section(self.processes()),
             }
         )
 
@@ -152,17 +154,20 @@ class FreeBsdOracle(Oracle):
                 found.append(f"{kind} {about.st_rdev:x}" if kind == "c" else kind)
         return found
 
+    def processes(self) -> list[Process]:
+        """Ask ps(1)."""
+        return freebsd_processes.processes()
+
+    def sockets(self) -> list[str]:
+        """Ask sockstat(1)."""
+        return freebsd_processes.sockets(run(["sockstat", "-46l"]))
+
     def process_state(self) -> State:
-        """Take down what the driver's process holds: descriptors, threads, child processes."""
-        here = str(os.getpid())
-        lines = run(["ps", "-axww", "-o", "pid=", "-o", "ppid=", "-o", "command="]).splitlines()
-        listed = (line.split(None, 2) for line in lines)
-        children = {pid: words[0] if words else "" for pid, parent, *words in listed if parent == here}
+        """Take down what the driver's process holds: descriptors, threads. Its children are in the jail's state."""
         return State(
             {
                 "descriptor": {f"{kind} #{count}": "" for kind, count in counted(self.descriptors())},
                 "thread": {f"{thread.name} #{count}": "" for count, thread in enumerate(threading.enumerate())},
-                "process": children,
             }
         )
 
@@ -183,9 +188,11 @@ class FreeBsdOracle(Oracle):
             "neighbours.txt": ("arp", "-an"),
             "neighbours6.txt": ("ndp", "-an"),
             "settings.txt": ("sysctl", "-i", *_SETTINGS),
+            "sockets.txt": ("sockstat", "-46l"),
             **{f"learned-{number}.txt": ("ifconfig", name, "addr") for number, name in enumerate(bridges)},
         }
         texts = {name: f"$ {' '.join(argv)}\n{run(argv, check=False)}" for name, argv in commands.items()}
+        texts["processes.txt"] = "".join(f"{one}\n" for one in self.processes())
         return {**texts, **freebsd_rules.evidence()}
 
     def rest(self) -> None:

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from conformance.errors import SuiteError
-from conformance.oracles import linux_rules
+from conformance.oracles import linux_processes, linux_rules
 from conformance.oracles.base import Counter, Entry, Listing, Oracle, counted, is_link_local
+from conformance.oracles.processes import Process, section
 from conformance.oracles.state import LINK_LOCAL, RULE_SET, State
 
 #: Seconds for the kernel to bring links to rest (carrier, operational state) before silence is asked of it.
@@ -116,7 +117,7 @@ class LinuxOracle(Oracle):
         )
 
     def state(self) -> State:
-        """Take down everything that a driver could leave behind: links, addresses, routes, rules, settings, locks."""
+        """Take down everything that a driver could leave behind; locks are among the files."""
         # Routes are listed of both families at once, rules are not.
         links, addressed, routes, rules = _ip_batch("link show", "addr show", "route show table all", "rule show")
         infos = [(link["ifname"], info) for link in addressed for info in link.get("addr_info", [])]
@@ -135,6 +136,7 @@ class LinuxOracle(Oracle):
                 RULE_SET: self.rules(),
                 "setting": _settings(),
                 "file": dict.fromkeys(_files(), ""),
+                "process": section(self.processes()),
             }
         )
 
@@ -155,6 +157,14 @@ class LinuxOracle(Oracle):
                 found.append(os.readlink(f"/proc/self/fd/{name}"))
         return found
 
+    def processes(self) -> list[Process]:
+        """Look through /proc."""
+        return linux_processes.processes()
+
+    def sockets(self) -> list[str]:
+        """Ask ss(8)."""
+        return linux_processes.sockets(_run("ss", "-Hlntu"))
+
     def process_state(self) -> State:
         """Take down what the driver's process holds: descriptors, threads, child processes."""
         descriptors = [re.sub(r"\d+", "N", target) for target in self.descriptors()]
@@ -163,7 +173,7 @@ class LinuxOracle(Oracle):
             {
                 "descriptor": {f"{target} #{count}": "" for target, count in counted(descriptors)},
                 "thread": {f"{thread.name} #{count}": "" for count, thread in enumerate(threading.enumerate())},
-                "process": {pid: _command_line(pid) for pid in children},
+                "process": {pid: _command_line(pid) for pid in linux_processes.bury(children)},
             }
         )
 
@@ -190,6 +200,8 @@ class LinuxOracle(Oracle):
         # Without connection tracking in the kernel there is no such file.
         with contextlib.suppress(FileNotFoundError):
             connections = Path("/proc/thread-self/net/nf_conntrack").read_text()
+        texts["processes.txt"] = "".join(f"{one}\n" for one in self.processes())
+        texts["sockets.txt"] = "".join(f"{one}\n" for one in self.sockets())
         return {**texts, **linux_rules.evidence(connections)}
 
     def rest(self) -> None:

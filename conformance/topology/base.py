@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import abc
 import socket
+import subprocess
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from conformance.errors import SuiteError
 from conformance.topology.frames import Captured, Frame
 
 #: What a guest calls its end of the cable.
@@ -56,6 +58,14 @@ class Stack(abc.ABC):
         """
 
     @abc.abstractmethod
+    def start(self, *argv: str) -> subprocess.Popen[str]:
+        """Start a program of the suite's own in this stack; both its outputs are one pipe. The caller ends it.
+
+        Raises:
+            SuiteError: it cannot be started.
+        """
+
+    @abc.abstractmethod
     def add_address(self, device: str, *addresses: str, detection: bool = False) -> None:
         """Give a device addresses; those of IPv6 without looking for duplicates, unless ``detection`` says so."""
 
@@ -70,6 +80,14 @@ class Stack(abc.ABC):
     @abc.abstractmethod
     def plain_bridge(self, name: str, *ports: str) -> None:
         """Make a bridge as the system itself makes one, up, with these ports."""
+
+    @abc.abstractmethod
+    def join(self, bridge: str, *ports: str) -> None:
+        """Make devices ports of such a bridge, and set them up."""
+
+    @abc.abstractmethod
+    def give_link_local(self, bridge: str) -> None:
+        """See that such a bridge has an IPv6 link-local address, as an administrator does where the kernel does not."""
 
     @abc.abstractmethod
     def datagram_socket(self, address: str, port: int = 0) -> socket.socket:
@@ -143,3 +161,24 @@ class Guest(Stack):
     @abc.abstractmethod
     def shut(self) -> None:
         """Stop seeing frames and let go of the stack."""
+
+
+def started(argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    """Start a program of the suite's own, in a session of its own; both its outputs are one pipe.
+
+    Raises:
+        SuiteError: it cannot be started.
+    """
+    try:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+            text=True,
+            errors="replace",
+        )
+    except OSError as error:
+        raise SuiteError(f"scaffolding: {' '.join(argv)}: {error}") from None

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from conformance.errors import SuiteError
 from conformance.freebsd_shell import environment, run, script
-from conformance.topology.base import GUEST_DEVICE, Guest, Stack
+from conformance.topology.base import GUEST_DEVICE, Guest, Stack, started
 from conformance.topology.frames import Captured, Frame
 from conformance.topology.freebsd import bpf, jails
 
@@ -39,6 +39,10 @@ class FreeBsdStack(Stack):
     def run(self, *argv: str, stdin: str | None = None) -> str:
         """Run a program in the jail."""
         return run([*(["jexec", self.jail] if self.jail else []), *argv], stdin=stdin)
+
+    def start(self, *argv: str) -> subprocess.Popen[str]:
+        """Start a program in the jail."""
+        return started([*(["jexec", self.jail] if self.jail else []), *argv], environment())
 
     def script(self, *lines: str) -> str:
         """Run lines of the suite's own by one shell, up to the first that fails, and return what they printed."""
@@ -64,6 +68,16 @@ class FreeBsdStack(Stack):
         """Make a bridge with ifconfig(8)."""
         joining = "".join(f" addm {port}" for port in ports)
         self.script(f"ifconfig bridge create name {name}{joining} up >/dev/null")
+
+    def join(self, bridge: str, *ports: str) -> None:
+        """Add them with ifconfig(8)."""
+        self.script(*(f"ifconfig {bridge} addm {port} && ifconfig {port} up" for port in ports))
+
+    def give_link_local(self, bridge: str) -> None:
+        """Ask for one with ifconfig(8), as bridges need (if_bridge(4)): it comes when the bridge is set up anew."""
+        self.script(
+            f"ifconfig {bridge} inet6 -ifdisabled auto_linklocal", f"ifconfig {bridge} down", f"ifconfig {bridge} up"
+        )
 
     def datagram_socket(self, address: str, port: int = 0) -> socket.socket:
         """Open the socket, in this process's own stack."""

@@ -6,6 +6,7 @@ import os
 import re
 import shlex
 
+from conformance import scratch
 from conformance.errors import SuiteError
 from conformance.freebsd_shell import run, script
 
@@ -67,11 +68,12 @@ def remove(name: str) -> None:
 
 
 def sweep() -> None:
-    """Remove the jails of processes that have died before they could."""
+    """Remove the jails, and the files, of processes that have died before they could."""
     for name in run(["jls", "name"]).split():
         found = _NAME.match(name)
         if found and not _is_alive(int(found[1])):
             remove(name)
+    scratch.sweep(_is_alive)
 
 
 def load_modules() -> None:

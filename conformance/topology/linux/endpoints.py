@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from conformance.errors import SuiteError
-from conformance.topology.base import GUEST_DEVICE, Guest, Stack
+from conformance.topology.base import GUEST_DEVICE, Guest, Stack, started
 from conformance.topology.frames import Captured, Frame
 from conformance.topology.linux import namespaces
 from conformance.topology.linux.wire import drain_packets, packet_socket
@@ -72,6 +72,11 @@ class LinuxStack(Stack):
             raise SuiteError(f"scaffolding in {self.name}: {' '.join(argv)}: {done.stderr.strip()} (stdin: {stdin!r})")
         return done.stdout
 
+    def start(self, *argv: str) -> subprocess.Popen[str]:
+        """Start a program in this namespace."""
+        with self.entered():
+            return started(argv, {**os.environ, "LC_ALL": "C"})
+
     def ip(self, *commands: str) -> None:
         """Run ``ip`` commands in one batch, such as ``f"link set dev {GUEST_DEVICE} up"``."""
         self.run("ip", "-batch", "-", stdin="".join(f"{command}\n" for command in commands))
@@ -122,6 +127,13 @@ class LinuxStack(Stack):
             f"link set dev {name} up",
             *(f"link set dev {port} master {name}" for port in ports),
         )
+
+    def join(self, bridge: str, *ports: str) -> None:
+        """Set their master with ip(8)."""
+        self.ip(*(f"link set dev {port} up master {bridge}" for port in ports))
+
+    def give_link_local(self, bridge: str) -> None:
+        """Do nothing: the kernel gives it one as soon as it has a carrier."""
 
     def datagram_socket(self, address: str, port: int = 0) -> socket.socket:
         """Open a UDP socket in this stack, bound to one of its addresses; the caller closes it."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -231,7 +232,10 @@ class LinuxSandbox(LinuxStack, Sandbox):
         return " ".join(["nsenter", "--target", str(pid), *user, "--net", "--mount", "--pid", "sh"])
 
     def leave(self) -> None:
-        """Bring the calling thread back and let go of the namespace."""
+        """End what still runs in the namespace, bring the calling thread back, and let go of it."""
+        for one in self.look.processes():
+            with contextlib.suppress(OSError):
+                os.kill(one.pid, signal.SIGKILL)
         for directory in ("/run", "/sys"):
             with contextlib.suppress(OSError):
                 namespaces.unmount(directory)
