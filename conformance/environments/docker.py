@@ -30,8 +30,11 @@ CAPABILITIES = {
     "SYS_ADMIN": "no namespace can be made or entered, and no /proc, /sys or /run mounted in one",
     "NET_ADMIN": "no device, address or route can be made or changed, and no setting of a network stack",
     "NET_RAW": "no guest can send or see a frame (AF_PACKET)",
-    "SETUID": "TA-12 to TA-15 cannot try whether another user may hold a tap",
-    "SETGID": "TA-12 to TA-15 cannot try whether another group may hold a tap",
+    "SETUID": "TA-12 to TA-15 cannot try whether another user may hold a tap, and no DHCP server becomes nobody",
+    "SETGID": "TA-12 to TA-15 cannot try whether another group may hold a tap, and no DHCP server becomes nobody",
+    "NET_BIND_SERVICE": "no DHCP server starts: dnsmasq wants to open ports below 1024 at any time",
+    "KILL": "no DHCP server can be stopped that has become nobody",
+    "SYS_PTRACE": "which network stack a DHCP server is in that has become nobody cannot be seen",
 }
 #: The one device. An engine's host that has none gives a container without it, and the suite says what it then lacks.
 TUN = "/dev/net/tun"

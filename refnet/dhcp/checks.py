@@ -43,9 +43,9 @@ def check_host(network: DhcpNetwork, host: Host) -> None:
     """See that a host can be one of a network, whatever its other hosts.
 
     Raises:
-        InvalidArgument: it cannot; the message says which of its addresses, and why.
+        InvalidArgument: it cannot; the message says why.
     """
-    _check_hosts_addresses(network, (host,))
+    _check_each_host(network, (host,))
 
 
 def _check_addresses(addresses: tuple[InterfaceAddress, ...]) -> None:
@@ -159,11 +159,10 @@ def _relayed(network: DhcpNetwork, one: Range) -> IPNetwork:
 
 def _check_hosts(network: DhcpNetwork) -> None:
     """See that each host can be one of the network, and that no two are alike."""
-    _check_hosts_addresses(network, network.hosts)
+    _check_each_host(network, network.hosts)
     identities: dict[str, Host] = {}
     addresses: dict[object, Host] = {}
     called: dict[str, Host] = {}
-    longest = MAX_NAME - len(f".{network.domain}" if network.domain else "")
     for host in network.hosts:
         for identity in host.identities:
             if identities.setdefault(identity, host) is not host:
@@ -173,8 +172,6 @@ def _check_hosts(network: DhcpNetwork) -> None:
             number: object = int(address) if address.version == 4 else str(address)
             if addresses.setdefault(number, host) is not host:
                 raise InvalidArgument(f"hosts {addresses[number]} and {host} have both {address}")
-        if host.name is not None and longest < len(host.name):
-            raise InvalidArgument(f"host {host}: name and domain are longer than {MAX_NAME} characters (RFC 1035)")
         if host.name is not None and called.setdefault(host.name, host) is not host:
             other = called[host.name]
             raise InvalidArgument(
@@ -182,13 +179,17 @@ def _check_hosts(network: DhcpNetwork) -> None:
             )
 
 
-def _check_hosts_addresses(network: DhcpNetwork, hosts: Iterable[Host]) -> None:
+def _check_each_host(network: DhcpNetwork, hosts: Iterable[Host]) -> None:
+    """See that hosts can be in a network, whatever others there are."""
     own = {one.ip for one in network.addresses}
     taken = {(one.version, int(one)) for one in own}
     networks = [*network.networks, *{one.network: None for one in network.ranges if one.network}]
     bounds = [(net.version, *_hosts_of(net)) for net in networks]
     is_stateful = network.ipv6 is not None and network.ipv6.is_stateful
+    longest = MAX_NAME - len(f".{network.domain}" if network.domain else "")
     for host in hosts:
+        if host.name is not None and len(host.name) > longest:
+            raise InvalidArgument(f"host {host}: name and domain are longer than {MAX_NAME} characters (RFC 1035)")
         for address in host.addresses:
             version, number = address.version, int(address)
             if (version, number) in taken:

@@ -491,3 +491,14 @@ def test_any_part_is_taken_or_refused(kind: tuple[Any, int], arguments: list[Any
     make, count = kind
     with contextlib.suppress(InvalidArgument):
         assert make(*arguments[:count]) == make(*arguments[:count])
+
+
+def test_a_name_that_is_too_long_with_the_domain_is_refused_for_a_host_alone_as_well() -> None:
+    long = ".".join(["d" * 60] * 4)
+    network = DhcpNetwork("br0", "192.0.2.1/24", domain=long)
+    host = Host(MAC, "192.0.2.10", name="h" * 30)
+    with pytest.raises(InvalidArgument, match="longer than 253"):
+        network.check_host(host)
+    with pytest.raises(InvalidArgument, match="longer than 253"):
+        network.with_hosts([host])
+    network.check_host(Host(MAC, "192.0.2.10", name="h" * 5))

@@ -23,7 +23,27 @@ from conformance.environments.docker import CAPABILITIES, IMAGE_LABEL, LABEL, RE
 from conformance.errors import EnvironmentUnavailable
 
 #: Bits of Linux's capabilities (linux/capability.h).
-BITS = {"SETGID": 6, "SETUID": 7, "NET_ADMIN": 12, "NET_RAW": 13, "SYS_ADMIN": 21}
+BITS = {
+    "KILL": 5,
+    "SETGID": 6,
+    "SETUID": 7,
+    "NET_BIND_SERVICE": 10,
+    "NET_ADMIN": 12,
+    "NET_RAW": 13,
+    "SYS_PTRACE": 19,
+    "SYS_ADMIN": 21,
+}
+#: Does something to a process that has become nobody.
+TO_NOBODY = """
+import os, time
+ready, done = os.pipe()
+child = os.fork()
+if child == 0:
+    os.setresuid(65534, 65534, 65534)
+    os.write(done, b"x")
+    time.sleep(60)
+os.read(ready, 1)
+"""
 
 
 @pytest.fixture
@@ -304,6 +324,9 @@ def test_each_capability_is_needed(docker, without, monkeypatch):
         "NET_RAW": "python3 -c 'import socket; socket.socket(socket.AF_PACKET, socket.SOCK_RAW)'",
         "SETUID": "python3 -c 'import os; os.setresuid(65534, 65534, 65534)'",
         "SETGID": "python3 -c 'import os; os.setgroups([]); os.setresgid(65534, 65534, 65534)'",
+        "NET_BIND_SERVICE": "dnsmasq --conf-file=/dev/null --bind-dynamic --pid-file= --dhcp-range=10.9.0.0,static",
+        "KILL": f"python3 -c '{TO_NOBODY}os.kill(child, 9)'",
+        "SYS_PTRACE": f"python3 -c '{TO_NOBODY}os.readlink(f\"/proc/{{child}}/ns/net\")'",
     }
 
     def works():
