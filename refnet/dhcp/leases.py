@@ -38,9 +38,12 @@ _BLOCK = 512
 #: Characters of a bad line that the log shows.
 _SHOWN = 80
 
+#: The last second of the year 9999: what comes after it is no time in Python's calendar, nor anybody's lease.
+_LAST = 253402300799
+
 _OCTETS = r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2})"
 _LINE = re.compile(
-    rf"([0-9]{{1,19}}) +([0-9a-fA-FT:-]{{1,60}}) +([0-9a-fA-F.:]{{2,45}}) +([!-~]{{1,255}}) +(\*|{_OCTETS}{{0,254}})",
+    rf"([0-9]{{1,12}}) +([0-9a-fA-FT:-]{{1,60}}) +([0-9a-fA-F.:]{{2,45}}) +([!-~]{{1,255}}) +(\*|{_OCTETS}{{0,254}})",
     re.ASCII,
 )
 _DUID = re.compile(rf"duid +({_OCTETS}{{1,129}})", re.ASCII)
@@ -84,22 +87,23 @@ def server_duid(text: str | bytes) -> str | None:
     return None
 
 
-def read(path: str | Path, now: float | None = None) -> tuple[Lease, ...]:
+def read(path: str | Path, now: float | None = None, *, started: float | None = None) -> tuple[Lease, ...]:
     """Return the leases of a lease file that have not expired at a time (seconds since 1970; None: now).
 
     dnsmasq empties the file and writes it anew whenever a lease changes, so that what is read can be a part of it. It
     is read again until it is seen to be whole, for three seconds at most; so it takes up to two to learn that the last
-    lease has gone a moment ago. There is no file where there are no leases.
+    lease has gone a moment ago. There is no file where there are no leases. ``started`` is when the server had the file
+    open already (seconds since 1970): a file that has not changed since then is whole.
 
     Raises:
         PermissionDenied, KernelRefused: it cannot be read.
     """
     moment = time.time() if now is None else now
-    found = parse(whole(path), str(path))
+    found = parse(whole(path, started=started), str(path))
     return tuple(one for one in found if one.expires is None or one.expires > moment)
 
 
-def whole(path: str | Path) -> bytes:
+def whole(path: str | Path, *, started: float | None = None) -> bytes:
     """Return what is in a lease file when it is not being written, as :func:`read` finds out; b"" if there is none.
 
     Raises:
@@ -123,6 +127,8 @@ def whole(path: str | Path) -> bytes:
         age, waited = time.time() - at_last.st_mtime, time.monotonic() - began
         # Emptied, or written up to a block's end, or changed while it was read.
         is_part = len(data) % _BLOCK == 0 or not data.endswith(b"\n") or at_first.st_mtime_ns != at_last.st_mtime_ns
+        if started is not None and at_last.st_mtime < started and at_first.st_mtime_ns == at_last.st_mtime_ns:
+            return data
         # A server that changes it all the time does not keep its readers waiting.
         if not is_part and (data == before or age >= _SETTLED or waited >= _SETTLED):
             return data
@@ -151,6 +157,8 @@ def _leases(text: str, source: str) -> Iterator[Lease]:
 
 def _lease(ends: str, client: str, address: str, name: str, client_id: str) -> Lease | None:
     """Return the lease that a line tells in these parts; None: it tells none."""
+    if int(ends) > _LAST:
+        return None
     expires = float(ends) or None
     called = None if name == "*" else name
     identity = None if client_id == "*" else client_id.lower()

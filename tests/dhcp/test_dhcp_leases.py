@@ -307,3 +307,17 @@ def test_any_octets_are_survived(data: bytes | str) -> None:
         assert isinstance(one, Lease)
         assert leases.parse(_line(one)) == (one,)
     leases.server_duid(data)
+
+
+def test_a_lease_that_ends_after_the_year_9999_is_none() -> None:
+    line = "{} 02:00:00:00:00:11 192.0.2.10 web *\n"
+    assert [one.expires for one in leases.parse(line.format(253402300799))] == [253402300799.0]
+    assert leases.parse(line.format(253402300800)) == ()
+    assert leases.parse(line.format(10**18)) == ()
+
+
+def test_an_empty_file_that_is_older_than_its_server_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leases.time, "sleep", lambda seconds: pytest.fail("it waits"))
+    path = tmp_path / "leases"
+    path.touch()
+    assert leases.read(path, started=path.stat().st_mtime + 0.01) == ()
