@@ -1,8 +1,9 @@
 """What this process does to files and to other processes, step by step, whatever code does it.
 
-A step is a change of a file or directory below a given one, the start of a program, or a signal. Specs see that a call
-takes none, have the Nth one fail, or die at it. Files are watched by Python's own audit events (PEP 578): what programs
-do that were started is theirs.
+A step is a change of a file or directory below a given one, the start of a program, or a signal. On FreeBSD, where the
+system is looked at by programs, those that only look are no steps. Specs see that a call takes none, have the Nth one
+fail, or die at it. Files are watched by Python's own audit events (PEP 578): what programs do that were started is
+theirs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+from conformance import system
+from conformance.asking import only_asks
 
 #: Audit events of changes in the file system: how many paths they begin with, and where descriptors of directories are
 #: that paths are relative to.
@@ -139,6 +143,8 @@ def _replace(patches: contextlib.ExitStack, owner: Any, name: str, replacement: 
 
 def _starting(steps: Steps, original: Callable[..., Any]) -> Callable[..., Any]:
     def start(self: Any, args: Any, *rest: Any, **kwargs: Any) -> Any:
+        if _only_looks(args):
+            return original(self, args, *rest, **kwargs)
         words = args if isinstance(args, str | bytes) else " ".join(os.fsdecode(word) for word in args)
         steps.take(f"start of {words!r}")
         result = original(self, args, *rest, **kwargs)
@@ -147,6 +153,13 @@ def _starting(steps: Steps, original: Callable[..., Any]) -> Callable[..., Any]:
         return result
 
     return start
+
+
+def _only_looks(args: Any) -> bool:
+    """Whether a program is FreeBSD's way to look at something."""
+    if system.NAME != system.FREEBSD or isinstance(args, str | bytes):
+        return False
+    return only_asks([os.fsdecode(word) for word in args])
 
 
 def _signalling(steps: Steps, original: Callable[..., Any]) -> Callable[..., Any]:

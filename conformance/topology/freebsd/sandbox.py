@@ -28,8 +28,8 @@ from refnet.netdev.driver import Kind
 
 #: Set in the jail: its name, as the host has it.
 JAIL = "REFNET_CONFORMANCE_JAIL"
-#: The user "nobody" of every FreeBSD.
-_NOBODY = 65534
+#: The user "daemon" of every FreeBSD; "nobody" is what servers become, who may signal themselves.
+_DAEMON = 1
 _FORWARDING = {4: "net.inet.ip.forwarding", 6: "net.inet6.ip6.forwarding"}
 #: What has a stack say all that there is to say, and send no redirects; not every release has all of them.
 _FRANK = (
@@ -147,11 +147,11 @@ class FreeBsdSandbox(FreeBsdStack, Sandbox):
         return contextlib.nullcontext()
 
     def drop_privileges(self) -> None:
-        """Become the user nobody."""
+        """Become the user daemon."""
         try:
             os.setgroups([])
-            os.setresgid(_NOBODY, _NOBODY, _NOBODY)
-            os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+            os.setresgid(_DAEMON, _DAEMON, _DAEMON)
+            os.setresuid(_DAEMON, _DAEMON, _DAEMON)
         except OSError as error:
             raise SuiteError(f"the privileges cannot be dropped: {error}") from None
 
