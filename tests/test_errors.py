@@ -19,6 +19,7 @@ from refnet.errors import (
     DriverNotFound,
     InvalidArgument,
     InvalidName,
+    LeaseOfAnother,
     Mismatch,
     NoSuchDevice,
     RefnetError,
@@ -35,6 +36,7 @@ EVERY_TYPE = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if
 MORE: dict[type[RefnetError], dict[str, Any]] = {
     AlreadyEnslaved: {"master": "br1"},
     AnchorNotReferenced: {"lines": ('anchor "refnet/*"',)},
+    LeaseOfAnother: {"holder": "52:54:00:12:34:56"},
     RuleError: {"rule": "-j NOWHERE"},
     TeardownFailed: {"errors": ()},
     Unsupported: {"capability": "vlan"},
