@@ -151,7 +151,7 @@ def forwards_nothing(base: Any) -> type[DhcpManager]:
 @mutant(
     "open-resolver",
     "answers queries by whichever device they come",
-    {"DN-08": "from another network, by UDP at 10.9.0.1"},
+    dict.fromkeys(("DN-08", "DW-07"), "from another network, by UDP at 10.9.0.1"),
     bases=DNSMASQ,
 )
 def open_resolver(base: Any) -> type[DhcpManager]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import signal
 import threading
 import time
 from typing import Any
 
 from conformance.mutants import mutant
+from conformance.mutants.dhcp.making import changed_host
 from refnet.dhcp import DhcpManager
 from refnet.errors import AddressInUse, InvalidArgument, KernelRefused
 
@@ -122,5 +125,36 @@ def hears_no_failure(base: Any) -> type[DhcpManager]:
         def update(self, network: Any) -> None:
             with contextlib.suppress(AddressInUse):
                 super().update(network)
+
+    return Wrong
+
+
+@mutant(
+    "dies-of-a-change",
+    "has a server that does not survive it if a host is removed while others have options",
+    {"DU-08": "after another host was removed, running("},
+)
+def dies_of_a_change(base: Any) -> type[DhcpManager]:
+    class Wrong(base):  # type: ignore[misc]
+        def remove_host(self, device: str, identity: str) -> None:
+            super().remove_host(device, identity)
+            if any(one.options for one in super().network(device).hosts):
+                pid = super().running(device).pid
+                os.kill(pid, signal.SIGKILL)
+                while super().running(device).pid == pid:
+                    time.sleep(0.01)
+
+    return Wrong
+
+
+@mutant(
+    "updates-without-options",
+    "forgets hosts' own options in an update",
+    {"DU-08": "a host with an option of its own, when another host came by update"},
+)
+def updates_without_options(base: Any) -> type[DhcpManager]:
+    class Wrong(base):  # type: ignore[misc]
+        def update(self, network: Any) -> None:
+            super().update(network.with_hosts([changed_host(one, options=()) for one in network.hosts]))
 
     return Wrong

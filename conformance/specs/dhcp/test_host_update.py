@@ -10,8 +10,9 @@ from conformance.errors import Inconclusive
 from conformance.harness import DhcpUnderTest
 from conformance.spec import spec
 from conformance.specs.dhcp.serving import Asker, at_once, leased, network, pid, refusal, until
-from conformance.specs.dhcp.told import HERE
+from conformance.specs.dhcp.told import HERE, tells
 from conformance.topology.dhcp.segment import Segment
+from conformance.topology.parsing import packed
 from conformance.topology.sandbox import Sandbox
 from refnet.dhcp import Capability, DhcpNetwork, Dns, Host
 from refnet.errors import AddressInUse, InvalidArgument, NotRunning
@@ -214,3 +215,31 @@ def test_failed_restart(dhcp: DhcpUnderTest, net: Sandbox) -> None:
         assert dhcp.network(segment.device) == without, "an update has failed, and network() is what it was to be"
     dhcp.update(with_dns)
     assert dhcp.network(segment.device) == with_dns, "the update that has failed does not go through when it could"
+
+
+@spec(
+    "DU-08",
+    "Hosts with options of their own keep them, and their leases, while others come and go; the server serves on.",
+    capability=DHCP,
+)
+def test_options_through_changes(dhcp: DhcpUnderTest, net: Sandbox) -> None:
+    segment = Segment(net)
+    client, other = segment.client("a"), segment.client("b")
+    host = Host(client.mac, "10.9.0.5", options={"ntp-server": "10.9.0.7"})
+    dhcp.start(network(segment, host, options={"ntp-server": "10.9.0.8"}))
+    leased(dhcp, segment.device, client)
+    leased(dhcp, segment.device, other)
+    changes: dict[str, Callable[[], object]] = {
+        "another host was added": lambda: dhcp.add_host(segment.device, Host(other.mac, "10.9.0.6")),
+        "another host was removed": lambda: dhcp.remove_host(segment.device, other.mac),
+        "another host came by update": lambda: dhcp.update(
+            network(segment, host, Host(other.mac, "10.9.0.6"), options={"ntp-server": "10.9.0.8"})
+        ),
+    }
+    for what, call in changes.items():
+        call()
+        pid(dhcp, segment.device, what)
+        renewed = client.renew()
+        tells(renewed, {42: packed("10.9.0.7")}, what=f"a host with an option of its own, when {what}")
+        assert renewed.yiaddr == "10.9.0.5", f"when {what}, a host renews its lease of 10.9.0.5 for {renewed.yiaddr}"
+    tells(other.lease(), {42: packed("10.9.0.8")}, what="a host without options of its own")
