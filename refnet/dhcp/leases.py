@@ -50,7 +50,7 @@ _DUID = re.compile(rf"duid +({_OCTETS}{{1,129}})", re.ASCII)
 _MAC = re.compile(rf"(?:[0-9a-fA-F]{{2}}-)?({_OCTETS}{{5}})", re.ASCII)
 #: Hardware without an address of six octets: InfiniBand, for one, has none in DHCP (RFC 4390).
 _OTHER_HARDWARE = re.compile(rf"[0-9a-fA-F]{{2}}-(?:{_OCTETS}{{0,15}})?", re.ASCII)
-_IAID = re.compile(r"T?([0-9]{1,10})", re.ASCII)
+_IAID = re.compile(r"(T?)([0-9]{1,10})", re.ASCII)
 
 
 class Lease(NamedTuple):
@@ -67,6 +67,8 @@ class Lease(NamedTuple):
     expires: float | None
     #: DHCPv6: the identity association's number (RFC 8415); None: it is a lease of IPv4.
     iaid: int | None = None
+    #: DHCPv6: whether it is a temporary address (IA_TA).
+    is_temporary: bool = False
 
 
 def parse(text: str | bytes, source: str = "the lease file") -> tuple[Lease, ...]:
@@ -166,10 +168,10 @@ def _lease(ends: str, client: str, address: str, name: str, client_id: str) -> L
     try:
         if ":" in address:
             iaid = _IAID.fullmatch(client)
-            if iaid is None or int(iaid[1]) >= 2**32:
+            if iaid is None or int(iaid[2]) >= 2**32:
                 return None
-            packed = socket.inet_pton(socket.AF_INET6, address)
-            return Lease(IPv6Address(int.from_bytes(packed, "big")), None, identity, called, expires, int(iaid[1]))
+            new = IPv6Address(int.from_bytes(socket.inet_pton(socket.AF_INET6, address), "big"))
+            return Lease(new, None, identity, called, expires, int(iaid[2]), bool(iaid[1]))
         mac = _MAC.fullmatch(client)
         if mac is None and not _OTHER_HARDWARE.fullmatch(client):
             return None

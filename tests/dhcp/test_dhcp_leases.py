@@ -40,7 +40,7 @@ LEASES = (
     Lease(ipaddress.ip_address("192.0.2.103"), None, "00:01", None, 1790000060.0),
     Lease(ipaddress.ip_address("192.0.2.104"), None, None, "ib", 1790000060.0),
     Lease(ipaddress.ip_address("2001:db8::100"), None, "00:03:00:01:52:54:00:12:34:56", "web", 1790000000.0, 305419896),
-    Lease(ipaddress.ip_address("2001:db8::101"), None, "00:03:00:01:52:54:00:12:34:56", None, 1790000000.0, 7),
+    Lease(ipaddress.ip_address("2001:db8::101"), None, "00:03:00:01:52:54:00:12:34:56", None, 1790000000.0, 7, True),
     Lease(ipaddress.ip_address("2001:db8::102"), None, None, None, None, 4294967295),
 )
 LINE = "1790000000 52:54:00:00:00:01 192.0.2.1 one 01:52:54:00:00:00:01\n"
@@ -281,15 +281,23 @@ _V4 = st.builds(
     _TEXT_NAMES,
     _EXPIRES,
     st.none(),
+    st.just(False),
 )
 _V6 = st.builds(
-    Lease, st.ip_addresses(v=6), st.none(), st.none() | _OCTETS, _TEXT_NAMES, _EXPIRES, st.integers(0, 2**32 - 1)
+    Lease,
+    st.ip_addresses(v=6),
+    st.none(),
+    st.none() | _OCTETS,
+    _TEXT_NAMES,
+    _EXPIRES,
+    st.integers(0, 2**32 - 1),
+    st.booleans(),
 )
 
 
 def _line(lease: Lease) -> str:
     """As lease.c writes it."""
-    who = lease.mac_address or "20-" if lease.iaid is None else str(lease.iaid)
+    who = lease.mac_address or "20-" if lease.iaid is None else f"{'T' if lease.is_temporary else ''}{lease.iaid}"
     return f"{int(lease.expires or 0)} {who} {lease.address} {lease.name or '*'} {lease.client_id or '*'}\n"
 
 
