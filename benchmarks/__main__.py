@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import firewall, idle, imports, peers, plug, results, suite
+from benchmarks import dhcp, firewall, idle, imports, peers, plug, results, suite
 from benchmarks.measure import Failed, progress
 from benchmarks.plan import FULL, QUICK
 from benchmarks.results import Section
 
-_PARTS = ("plugs", "idle", "imports", "firewall", "models", "suite")
+_PARTS = ("plugs", "idle", "imports", "firewall", "models", "dhcp", "suite")
 _OUTPUT = Path(__file__).with_name("RESULTS.md")
 
 _DESCRIPTION = """\
@@ -61,6 +61,7 @@ def main() -> int:
         "imports": lambda: [imports.measure(plan.import_rounds)],
         "firewall": firewalls.measure,
         "models": firewalls.measure_models,
+        "dhcp": lambda: dhcp.measure(plan),
         "suite": lambda: [suite.measure(plan.suite_rounds, plan.suite_workers)],
     }
     failures: list[str] = []

@@ -4,7 +4,8 @@
 many, and is answered by a line of JSON with their times in nanoseconds; at the end of its input it deletes them all.
 ``python -m benchmarks.child idle …`` does what :mod:`benchmarks.idle` asks for and prints one line of JSON.
 ``python -m benchmarks.child rules …`` and ``model …`` are those of :mod:`benchmarks.firewall`: the first does one step
-for each line of its input, the second answers once.
+for each line of its input, the second answers once. ``python -m benchmarks.child dhcp …`` is that of
+:mod:`benchmarks.dhcp`: it answers once, in a process namespace as well, which no server outlives.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -41,8 +43,23 @@ def main() -> int:
     model.add_argument("kind", help="one of its models")
     model.add_argument("count", type=int, help="how many rules are added")
     model.add_argument("--memory", action="store_true", help="measure memory, not time")
+    dhcp = commands.add_parser("dhcp")
+    dhcp.add_argument("what", help="a function of benchmarks.servers.turns")
+    dhcp.add_argument("numbers", type=float, nargs="+", help="its arguments")
+    dhcp.add_argument("--inside", action="store_true", help="a process namespace has been made")
     arguments = parser.parse_args()
 
+    if arguments.command == "dhcp":
+        if not arguments.inside:
+            apart = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+            os.execvp(apart[0], [*apart, sys.executable, "-m", "benchmarks.child", *sys.argv[1:], "--inside"])
+        from benchmarks.servers import turns
+
+        namespace.enter()
+        namespace.hide_run()
+        numbers = [int(one) if one.is_integer() else one for one in arguments.numbers]
+        _answer(getattr(turns, arguments.what)(*numbers))
+        return 0
     if arguments.command in ("rules", "model"):
         from benchmarks.firewalls import stepping
 

@@ -33,6 +33,17 @@ class Plan:
     rule_changes: int
     slow_rule_changes: int
     model_rounds: int
+    #: Hosts of the networks that hosts are added to; the last is that of all other measurements of DHCP.
+    dhcp_hosts: tuple[int, ...]
+    #: Leases in one more of the measurements of adding.
+    dhcp_leased: int
+    dhcp_starts: int
+    dhcp_changes: int
+    dhcp_loads: int
+    #: Seconds for which clients ask.
+    dhcp_seconds: float
+    dhcp_reads: int
+    event_rounds: int
 
     @property
     def plugs(self) -> int:
@@ -66,6 +77,14 @@ FULL = Plan(
     rule_changes=10,
     slow_rule_changes=2,
     model_rounds=3,
+    dhcp_hosts=(100, 10_000),
+    dhcp_leased=2_000,
+    dhcp_starts=11,
+    dhcp_changes=21,
+    dhcp_loads=5,
+    dhcp_seconds=3.0,
+    dhcp_reads=21,
+    event_rounds=51,
 )
 QUICK = Plan(
     portion=20,
@@ -83,4 +102,12 @@ QUICK = Plan(
     rule_changes=3,
     slow_rule_changes=1,
     model_rounds=1,
+    dhcp_hosts=(100, 2_000),
+    dhcp_leased=500,
+    dhcp_starts=3,
+    dhcp_changes=3,
+    dhcp_loads=1,
+    dhcp_seconds=1.5,
+    dhcp_reads=5,
+    event_rounds=9,
 )

@@ -119,7 +119,8 @@ def machine() -> list[str]:
         f"{os.cpu_count()} cores ({_processor()}), {platform.system()} {platform.release()} {platform.machine()}",
         f"{platform.python_implementation()} {platform.python_version()}, refnet {refnet.__version__}, "
         f"pyroute2 {metadata.version('pyroute2')}, {_version('iproute2', 'ip', '-V')}, "
-        f"{_version('iptables', 'iptables', '--version')}, {_version('nftables', 'nft', '--version')}",
+        f"{_version('iptables', 'iptables', '--version')}, {_version('nftables', 'nft', '--version')}, "
+        f"{_version('dnsmasq', 'dnsmasq', '--version')}",
     ]
 
 
@@ -150,5 +151,5 @@ def _version(package: str, *argv: str) -> str:
         said = subprocess.run(argv, capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.SubprocessError):
         return f"no {package}"
-    found = re.search(r"(?:iproute2-|\bv)([0-9][^,\s]*)", said)
+    found = re.search(r"(?:iproute2-|version |\bv)([0-9][^,\s]*)", said)
     return f"{package} {found[1]}" if found else said.strip()

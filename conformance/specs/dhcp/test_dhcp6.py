@@ -9,7 +9,7 @@ from conformance.harness import DhcpUnderTest
 from conformance.spec import spec
 from conformance.specs.dhcp.seen import becomes
 from conformance.specs.dhcp.told6 import HERE, OTHER_POOL, POOL, THERE, one_of, stateful
-from conformance.system import LINUX
+from conformance.system import FREEBSD, LINUX, NAME
 from conformance.topology.dhcp import messages6
 from conformance.topology.dhcp.advertisements import solicited
 from conformance.topology.dhcp.ageing import age
@@ -27,6 +27,8 @@ NEUTRAL = b"\0\4" + b"refnet-neutral-1"
 #: Codes of options that no field of a network is about: SNTP servers (RFC 4075), time zone (RFC 4833), and one that
 #: nobody has given a meaning.
 SNTP, TIME_ZONE, UNASSIGNED = 31, 41, 65001
+#: How many malformed messages a server that is slow gets, and the seconds that any has to come through all of them.
+_FEW, _MALFORMED_LIMIT = 12, 60.0
 
 
 @spec(
@@ -343,9 +345,13 @@ def test_malformed(dhcp: DhcpUnderTest, net: Sandbox) -> None:
     server = dhcp.running(s.device).pid
     client = s.client6("a")
     address = client.lease().addresses
-    for payload in _wrong(client.duid):
+    wrong = list(_wrong(client.duid))
+    if NAME == FREEBSD:
+        # dnsmasq takes half a second over each: it looks for the client's MAC address, which it cannot find there.
+        wrong = net.random.sample(wrong, _FEW)
+    for payload in wrong:
         client.send_raw(payload)
-    other = s.client6("b").lease().addresses
+    other = s.client6("b").lease(limit=_MALFORMED_LIMIT).addresses
     assert other != address, f"two clients have {other}"
     renewed = client.renew()
     assert renewed.addresses == address, f"after malformed messages, the lease of {address} is renewed as {renewed}"

@@ -11,6 +11,7 @@ from conformance.harness import DhcpUnderTest
 from conformance.spec import spec
 from conformance.specs.dhcp.serving import Asker, at_once, leased, network, pid, refusal, until
 from conformance.specs.dhcp.told import HERE, tells
+from conformance.system import LINUX
 from conformance.topology.dhcp.segment import Segment
 from conformance.topology.parsing import packed
 from conformance.topology.sandbox import Sandbox
@@ -74,6 +75,8 @@ def test_replace(dhcp: DhcpUnderTest, net: Sandbox) -> None:
     "DU-03",
     "While hosts come and go, every DISCOVER of a stream is answered, with a host's own address.",
     capability=DHCP,
+    # On FreeBSD dnsmasq may drop a packet that comes in the very moment of a reload; clients ask again.
+    systems=(LINUX,),
 )
 def test_stream_through_reloads(dhcp: DhcpUnderTest, net: Sandbox) -> None:
     segment = Segment(net)
