@@ -258,7 +258,8 @@ class Runner:
             name = "calls.txt" if made is memory.judged else f"calls-{area}.txt"
             texts[name] = "".join(f"{call}\n" for call in made.calls)
             texts.update(made.evidence())
-        memory.evidence = {name: text.encode(errors="backslashreplace") for name, text in texts.items()}
+        # What has nothing to say (no processes, no calls) is no evidence.
+        memory.evidence = {name: text.encode(errors="backslashreplace") for name, text in texts.items() if text}
         for endpoint, captured in memory.sandbox.captures().items():
             memory.evidence[f"{endpoint}.pcap"] = frames.pcap(captured)
 

@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 
 def blocks(name: str) -> list[str]:
     text = (REPOSITORY / name).read_text(encoding="utf-8")
-    return [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "manager" in block]
+    return [block for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL) if "manager." in block]
 
 
 @pytest.mark.parametrize("name", ["README.md", "docs/firewall.md"])
