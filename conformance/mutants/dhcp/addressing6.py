@@ -8,7 +8,7 @@ from typing import Any
 from conformance.mutants import mutant
 from conformance.mutants.dhcp.making import changed, changed_host, patched, serving, serving_hosts
 from refnet.dhcp import DhcpManager, DhcpNetwork, Host, Ipv6Mode, Range, Status
-from refnet.dhcp.dnsmasq import plan
+from refnet.dhcp.dnsmasq import plan, server
 
 DNSMASQ = ("DnsmasqManager",)
 
@@ -234,5 +234,6 @@ def on_every_device6(base: Any) -> type[DhcpManager]:
         ranges = [f"--dhcp-range=fd0{digit}::100,fd0{digit}::1ff,64,3600" for digit in "9a"]
         return [*told[:-1], "--interface=br-*", *ranges, told[-1]]
 
-    # Two of them cannot both have the port of DNS.
-    return patched(serving(base, lambda network: changed(network, dns=None)), plan, "_arguments", wrong)
+    # Two of them cannot both have the port of DNS, and each is in the other's way, which it would see.
+    heedless = patched(base, server, "_see_that_nobody_serves", lambda network: None)
+    return patched(serving(heedless, lambda network: changed(network, dns=None)), plan, "_arguments", wrong)

@@ -118,7 +118,7 @@ def end_at_zero(base: Any) -> type[DhcpManager]:
 )
 def do_not_end(base: Any) -> type[DhcpManager]:
     original = lease_files.read
-    return patched(base, lease_files, "read", lambda path, now=None: original(path, 0.0))
+    return patched(base, lease_files, "read", lambda path, now=None, **options: original(path, 0.0, **options))
 
 
 @mutant(

@@ -44,7 +44,6 @@ class Life:
         self._store = kept
         self._time_limit = time_limit
         self._lay_rules = lay_rules
-        self._closing = 0.0
 
     def serve(
         self, network: DhcpNetwork, device_number: int, known: Known | None, process: Process | None, host: Server
@@ -193,9 +192,7 @@ class Life:
             read = store.prepared(place, planned)
             if wanted.network.lease_events:
                 event.write(place)
-            if known and not process:
-                self._closing = _CLOSING
-            elif known and known.network.lease_events:
+            if process and known and known.network.lease_events:
                 # It goes on serving meanwhile, which it does not while it ends.
                 server.wait_until_told(place, self._time_limit / 2)
             server.stop(place, store.recorded_pid(place), self._time_limit)
@@ -246,8 +243,8 @@ class Life:
         self._lay_rules(network, ())
 
     def _spawn_when_free(self, network: DhcpNetwork, planned: Plan) -> None:
-        """Start dnsmasq; if one was killed just now, as soon as the kernel has closed its sockets."""
-        deadline = time.monotonic() + self._closing
+        """Start dnsmasq; if one was killed just now, by whomever, as soon as the kernel has closed its sockets."""
+        deadline = time.monotonic() + _CLOSING
         while True:
             try:
                 return server.spawn(network, planned.arguments, planned.environment, self._time_limit)
