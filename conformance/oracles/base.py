@@ -125,6 +125,14 @@ class Oracle(abc.ABC):
         """
 
     @abc.abstractmethod
+    def user(self, pid: int) -> int:
+        """Return the number of the user that a process is, effectively."""
+
+    @abc.abstractmethod
+    def is_stopped(self, pid: int) -> bool:
+        """Whether a process was stopped (SIGSTOP)."""
+
+    @abc.abstractmethod
     def sockets(self) -> list[str]:
         """Return the sockets of this stack that wait for UDP or TCP, as ``udp 10.9.0.1:53``.
 

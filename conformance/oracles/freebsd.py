@@ -158,6 +158,14 @@ class FreeBsdOracle(Oracle):
         """Ask ps(1)."""
         return freebsd_processes.processes()
 
+    def user(self, pid: int) -> int:
+        """Ask ps(1)."""
+        return int(run(["ps", "-o", "uid=", "-p", str(pid)]))
+
+    def is_stopped(self, pid: int) -> bool:
+        """Ask ps(1)."""
+        return run(["ps", "-o", "state=", "-p", str(pid)]).startswith("T")
+
     def sockets(self) -> list[str]:
         """Ask sockstat(1)."""
         return freebsd_processes.sockets(run(["sockstat", "-46l"]))

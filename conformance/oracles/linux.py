@@ -161,6 +161,14 @@ class LinuxOracle(Oracle):
         """Look through /proc."""
         return linux_processes.processes()
 
+    def user(self, pid: int) -> int:
+        """Read /proc/PID/status."""
+        return linux_processes.user(pid)
+
+    def is_stopped(self, pid: int) -> bool:
+        """Read /proc/PID/stat."""
+        return linux_processes.is_stopped(pid)
+
     def sockets(self) -> list[str]:
         """Ask ss(8)."""
         return linux_processes.sockets(_run("ss", "-Hlntu"))

@@ -23,6 +23,17 @@ def processes() -> list[Process]:
     return without_own(found, os.getpid())
 
 
+def user(pid: int) -> int:
+    """Return the number of the user that a process is, effectively (proc_pid_status(5))."""
+    (line,) = (one for one in Path(f"/proc/{pid}/status").read_text().splitlines() if one.startswith("Uid:"))
+    return int(line.split()[2])
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process was stopped."""
+    return _status(str(pid))[0] == "T"
+
+
 def bury(children: list[str]) -> list[str]:
     """Wait for those children that have ended and were adopted, and return the others.
 

@@ -250,8 +250,7 @@ def test_deaf_server(dhcp: DhcpUnderTest, net: Sandbox) -> None:
     dhcp.start(network(segment))
     server = pid(dhcp, segment.device)
     os.kill(server, signal.SIGSTOP)
-    state = ("ps", "-o", "state=", "-p", str(server))
-    until(net, lambda: net.run(*state).startswith("T"), "a server takes notice when it is told not to take notice")
+    until(net, lambda: net.look.is_stopped(server), "a server takes notice when it is told not to take notice")
     with within(30, "stop of a server that takes no notice of signals"), dhcp.fresh(time_limit=2) as manager:
         manager.stop(segment.device)
     ended(net, server, "a server that takes no notice of signals has outlived stop")

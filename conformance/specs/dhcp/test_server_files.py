@@ -225,8 +225,8 @@ def test_unprivileged(dhcp: DhcpUnderTest, net: Sandbox) -> None:
     segment = Segment(net)
     client = segment.client()
     dhcp.start(network(segment, Host(client.mac, "10.9.0.5"), lease_events="log"))
-    user = net.run("ps", "-o", "uid=", "-p", str(pid(dhcp, segment.device))).strip()
-    assert user and user != "0", f"the server runs as user {user or 'nobody knows'}"
+    user = net.look.user(pid(dhcp, segment.device))
+    assert user != 0, f"the server runs as user {user}"
     assert client.lease().yiaddr == "10.9.0.5", "a server without privilege does not let a host its address"
 
 
