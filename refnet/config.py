@@ -1,4 +1,7 @@
-"""Which class does the work: chosen by an option, by entry-point name or as ``package.module:Class``."""
+"""Which class does the work: chosen by an option, by entry-point name or as ``package.module:Class``.
+
+And where Open vSwitch is found. What a caller names wins, then what :func:`configure` was told, then the environment.
+"""
 
 from __future__ import annotations
 
@@ -36,16 +39,43 @@ _PLATFORM_DEFAULT: dict[str, dict[str, str]] = {
     "refnet.dhcp": {"linux": "dnsmasq", "freebsd": "dnsmasq"},
 }
 
+#: What :func:`configure` was told, by the group of entry points, and "refnet.ovsdb".
+_configured: dict[str, str] = {}
+
+
+def configure(
+    *, netdev: str | None = None, firewall: str | None = None, dhcp: str | None = None, ovsdb: str | None = None
+) -> None:
+    """Set options for this process: classes as :func:`choice` takes them, and where Open vSwitch's database is.
+
+    ``ovsdb`` is a connection method of ovsdb-client(1), such as ``unix:/run/openvswitch/db.sock`` or
+    ``tcp:127.0.0.1:6640``. None leaves an option as it is; "" takes it back. Drivers see it at their next connection.
+    """
+    for name, value in (("netdev", netdev), ("firewall", firewall), ("dhcp", dhcp), ("ovsdb", ovsdb)):
+        if value is not None:
+            _configured[f"refnet.{name}"] = value
+
+
+def ovsdb() -> str:
+    """Return where Open vSwitch's database is: as configured, as in ``REFNET_OVSDB``, or where it is by default."""
+    run = os.environ.get("OVS_RUNDIR") or "/var/run/openvswitch"
+    return _set("refnet.ovsdb") or f"unix:{run}/db.sock"
+
+
+def _set(name: str) -> str | None:
+    return _configured.get(name) or os.environ.get(name.upper().replace(".", "_"))
+
 
 def choice(group: str, option: str | None = None) -> str:
     """Return the name or path of the class to use for ``group``, such as ``refnet.netdev``.
 
-    ``option`` wins; then the environment (``REFNET_NETDEV`` for ``refnet.netdev``); then the platform's default.
+    ``option`` wins; then :func:`configure`; then the environment (``REFNET_NETDEV`` for ``refnet.netdev``); then the
+    platform's default.
 
     Raises:
         Unsupported: there is no default for this platform, which the message names.
     """
-    chosen = option or os.environ.get(group.upper().replace(".", "_"))
+    chosen = option or _set(group)
     if chosen:
         return chosen
     # sys.platform is "linux", "freebsd14", "darwin", …; the number is no part of the choice.

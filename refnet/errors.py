@@ -96,6 +96,14 @@ class Unsupported(RefnetError):
         self.capability = capability
 
 
+class SwitchUnreachable(Unsupported):
+    """No software switch answers: not installed, not started, stopped or hung; the message says where it was asked."""
+
+
+class SwitchRefused(RefnetError):
+    """The switch could not do what its database was told, which has been taken back; ``detail`` has its words."""
+
+
 class PermissionDenied(RefnetError):
     """The process may not do this; the message says which privilege is missing."""
 

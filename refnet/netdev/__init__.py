@@ -13,40 +13,74 @@ the method of the same name in :class:`~refnet.netdev.driver.NetDevDriver`.
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 from refnet import config
-from refnet.netdev.driver import Address, Capability, Device, Kind, NetDevDriver, Vlan
+from refnet.netdev.driver import NetDevDriver
+from refnet.netdev.model import (
+    Address,
+    Capability,
+    Device,
+    Kind,
+    LinkState,
+    OvsPort,
+    VirtualFunction,
+    Vlan,
+    VlanMode,
+)
 
 __all__ = [
     "Address",
     "Capability",
     "Device",
     "Kind",
+    "LinkState",
     "NetDevDriver",
+    "OvsPort",
+    "VirtualFunction",
     "Vlan",
+    "VlanMode",
     "add_bridge_port",
     "add_device_address",
     "bridge_ports",
     "capabilities",
     "create_bridge",
+    "create_ivs_vif_port",
+    "create_ovs_patch_ports",
+    "create_ovs_vif_port",
     "create_tap_dev",
     "create_veth_pair",
     "delete_bridge",
     "delete_device_address",
+    "delete_ivs_vif_port",
     "delete_net_dev",
+    "delete_ovs_bridge",
+    "delete_ovs_vif_port",
     "device",
     "device_exists",
     "ensure_bridge",
     "ensure_gateway_address",
+    "ensure_ovs_bridge",
     "ensure_vlan",
     "ensure_vlan_bridge",
     "get_driver",
+    "ovs_port",
+    "ovs_ports",
+    "ovs_set_vhostuser_port_type",
     "probe",
     "remove_bridge_port",
+    "restore_virtual_function",
     "set_device_disabled",
     "set_device_enabled",
+    "set_device_link_state",
     "set_device_macaddr",
+    "set_device_macaddr_and_vlan",
     "set_device_mtu",
+    "set_device_trust",
+    "set_ovs_port_vlan",
+    "virtual_function_at",
+    "virtual_function_device",
+    "virtual_functions",
 ]
 
 #: The group of entry points that other drivers are found in.
@@ -235,3 +269,140 @@ def create_tap_dev(
 def create_veth_pair(dev: str, peer: str, *, mtu: int | None = None) -> None:
     """See :meth:`NetDevDriver.create_veth_pair`."""
     get_driver().create_veth_pair(dev, peer, mtu=mtu)
+
+
+def ensure_ovs_bridge(
+    bridge: str,
+    *,
+    datapath_type: str | None = None,
+    fail_mode: str | None = None,
+    mac_address: str | None = None,
+    mtu: int | None = None,
+) -> None:
+    """See :meth:`NetDevDriver.ensure_ovs_bridge`."""
+    get_driver().ensure_ovs_bridge(
+        bridge, datapath_type=datapath_type, fail_mode=fail_mode, mac_address=mac_address, mtu=mtu
+    )
+
+
+def delete_ovs_bridge(bridge: str) -> None:
+    """See :meth:`NetDevDriver.delete_ovs_bridge`."""
+    get_driver().delete_ovs_bridge(bridge)
+
+
+def ovs_ports(bridge: str) -> tuple[str, ...]:
+    """See :meth:`NetDevDriver.ovs_ports`."""
+    return get_driver().ovs_ports(bridge)
+
+
+def ovs_port(dev: str) -> OvsPort:
+    """See :meth:`NetDevDriver.ovs_port`."""
+    return get_driver().ovs_port(dev)
+
+
+def create_ovs_vif_port(
+    bridge: str,
+    dev: str,
+    iface_id: str,
+    mac_address: str,
+    instance_id: str | None = None,
+    *,
+    mtu: int | None = None,
+    interface_type: str | None = None,
+    vhost_server_path: str | None = None,
+    tag: int | None = None,
+    trunks: Sequence[int] = (),
+    vlan_mode: VlanMode | str | None = None,
+) -> None:
+    """See :meth:`NetDevDriver.create_ovs_vif_port`."""
+    get_driver().create_ovs_vif_port(
+        bridge,
+        dev,
+        iface_id,
+        mac_address,
+        instance_id,
+        mtu=mtu,
+        interface_type=interface_type,
+        vhost_server_path=vhost_server_path,
+        tag=tag,
+        trunks=trunks,
+        vlan_mode=vlan_mode,
+    )
+
+
+def delete_ovs_vif_port(bridge: str, dev: str, *, delete_dev: bool = True) -> None:
+    """See :meth:`NetDevDriver.delete_ovs_vif_port`."""
+    get_driver().delete_ovs_vif_port(bridge, dev, delete_dev=delete_dev)
+
+
+def set_ovs_port_vlan(
+    dev: str, *, tag: int | None = None, trunks: Sequence[int] = (), vlan_mode: VlanMode | str | None = None
+) -> None:
+    """See :meth:`NetDevDriver.set_ovs_port_vlan`."""
+    get_driver().set_ovs_port_vlan(dev, tag=tag, trunks=trunks, vlan_mode=vlan_mode)
+
+
+def create_ovs_patch_ports(
+    bridge: str,
+    port: str,
+    peer_bridge: str,
+    peer_port: str,
+    *,
+    tag: int | None = None,
+    trunks: Sequence[int] = (),
+    vlan_mode: VlanMode | str | None = None,
+) -> None:
+    """See :meth:`NetDevDriver.create_ovs_patch_ports`."""
+    get_driver().create_ovs_patch_ports(
+        bridge, port, peer_bridge, peer_port, tag=tag, trunks=trunks, vlan_mode=vlan_mode
+    )
+
+
+def ovs_set_vhostuser_port_type(dev: str) -> None:
+    """See :meth:`NetDevDriver.ovs_set_vhostuser_port_type`."""
+    get_driver().ovs_set_vhostuser_port_type(dev)
+
+
+def create_ivs_vif_port(dev: str, iface_id: str, mac_address: str, instance_id: str) -> None:
+    """See :meth:`NetDevDriver.create_ivs_vif_port`."""
+    get_driver().create_ivs_vif_port(dev, iface_id, mac_address, instance_id)
+
+
+def delete_ivs_vif_port(dev: str) -> None:
+    """See :meth:`NetDevDriver.delete_ivs_vif_port`."""
+    get_driver().delete_ivs_vif_port(dev)
+
+
+def virtual_functions(dev: str) -> tuple[VirtualFunction, ...]:
+    """See :meth:`NetDevDriver.virtual_functions`."""
+    return get_driver().virtual_functions(dev)
+
+
+def virtual_function_at(pci_address: str) -> VirtualFunction:
+    """See :meth:`NetDevDriver.virtual_function_at`."""
+    return get_driver().virtual_function_at(pci_address)
+
+
+def virtual_function_device(pci_address: str) -> str | None:
+    """See :meth:`NetDevDriver.virtual_function_device`."""
+    return get_driver().virtual_function_device(pci_address)
+
+
+def set_device_macaddr_and_vlan(dev: str, vf_num: int, mac_address: str, vlan: int) -> None:
+    """See :meth:`NetDevDriver.set_device_macaddr_and_vlan`."""
+    get_driver().set_device_macaddr_and_vlan(dev, vf_num, mac_address, vlan)
+
+
+def set_device_trust(dev: str, vf_num: int, trusted: bool) -> None:
+    """See :meth:`NetDevDriver.set_device_trust`."""
+    get_driver().set_device_trust(dev, vf_num, trusted)
+
+
+def set_device_link_state(dev: str, vf_num: int, state: LinkState | str) -> None:
+    """See :meth:`NetDevDriver.set_device_link_state`."""
+    get_driver().set_device_link_state(dev, vf_num, state)
+
+
+def restore_virtual_function(dev: str, vf_num: int) -> None:
+    """See :meth:`NetDevDriver.restore_virtual_function`."""
+    get_driver().restore_virtual_function(dev, vf_num)

@@ -18,110 +18,18 @@ for every method:
 from __future__ import annotations
 
 import abc
-import enum
-from dataclasses import dataclass
 from types import TracebackType
 
 from refnet import names
 from refnet.errors import operation
+from refnet.netdev.model import Address, Capability, Device, Kind, Vlan
+from refnet.netdev.switch_ports import SwitchPorts
+from refnet.netdev.virtual_functions import VirtualFunctions
+
+__all__ = ["Address", "Capability", "Device", "Kind", "NetDevDriver", "Vlan"]
 
 
-class Capability(str, enum.Enum):
-    """Something optional that a driver says it can do here; the value is its name in options and reports."""
-
-    BRIDGE = "bridge"
-    #: Spanning tree, as the bridge's own switch.
-    BRIDGE_STP = "bridge-stp"
-    BRIDGE_FORWARD_DELAY = "bridge-forward-delay"
-    BRIDGE_AGEING_TIME = "bridge-ageing-time"
-    BRIDGE_MULTICAST_SNOOPING = "bridge-multicast-snooping"
-    VLAN = "vlan"
-    TAP = "tap"
-    #: Several queues (file descriptors) on one tap.
-    TAP_MULTI_QUEUE = "tap-multi-queue"
-    #: A user and a group that may open the tap without privilege.
-    TAP_OWNER = "tap-owner"
-    VETH = "veth"
-    IPV6 = "ipv6"
-
-    def __str__(self) -> str:
-        """Give the bare name."""
-        return self.value
-
-
-class Kind(str, enum.Enum):
-    """What a device is, in words that mean the same on every system."""
-
-    BRIDGE = "bridge"
-    VLAN = "vlan"
-    TAP = "tap"
-    #: A layer 3 tunnel device, the tap's sibling.
-    TUN = "tun"
-    #: One end of a virtual cable: veth on Linux, epair on FreeBSD.
-    VETH = "veth"
-    LOOPBACK = "loopback"
-    #: A network card, or anything else that the system gives no kind.
-    ETHERNET = "ethernet"
-    #: A virtual device of a kind that refnet does not make (``dummy``, ``bond``, ``vxlan``, …).
-    OTHER = "other"
-
-    def __str__(self) -> str:
-        """Give the bare name."""
-        return self.value
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """An address on a device.
-
-    ``label`` is Linux's IPv4 label (``eth0:1``), None where it is just the device's name. Lifetimes are in
-    seconds; None is for ever.
-    """
-
-    interface: names.InterfaceAddress
-    broadcast: str | None = None
-    label: str | None = None
-    valid_lifetime: int | None = None
-    preferred_lifetime: int | None = None
-
-    def __str__(self) -> str:
-        """Give the address with its prefix length."""
-        return str(self.interface)
-
-
-@dataclass(frozen=True, slots=True)
-class Vlan:
-    """The 802.1Q part of a VLAN device: its tag, and the device below it (None: in another network stack)."""
-
-    tag: int
-    parent: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Device:
-    """A device as it is now.
-
-    ``mtu`` is in bytes; ``up`` is the administrative state and ``carrier`` whether the link is there; ``master`` is the
-    bridge that has it as a port; ``peer`` is the other end of a virtual cable (None: in another network stack);
-    ``addresses`` are in the system's order, so that the first of a family is the one that it prefers.
-    """
-
-    name: str
-    kind: Kind
-    mac_address: str | None
-    mtu: int
-    up: bool
-    carrier: bool
-    master: str | None = None
-    vlan: Vlan | None = None
-    peer: str | None = None
-    multi_queue: bool | None = None
-    owner: int | None = None
-    group: int | None = None
-    addresses: tuple[Address, ...] = ()
-
-
-class NetDevDriver(abc.ABC):
+class NetDevDriver(SwitchPorts, VirtualFunctions, abc.ABC):
     """Network devices of one system. See the module for what holds for every method.
 
     An instance may be shared between threads, survives a fork in both processes, and may be dropped at any time;
@@ -142,7 +50,7 @@ class NetDevDriver(abc.ABC):
         return frozenset(capability for capability in Capability if self.probe(capability) is None)
 
     # Nothing to give back is the usual case: a driver on commands holds nothing open.
-    def close(self) -> None:  # noqa: B027
+    def close(self) -> None:
         """Give back descriptors. The driver stays usable: the next call opens what it needs."""
 
     def __enter__(self) -> NetDevDriver:
