@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import dhcp, firewall, idle, imports, peers, plug, results, suite
+from benchmarks import dhcp, firewall, idle, imports, ovs, peers, plug, results, suite
 from benchmarks.measure import Failed, progress
 from benchmarks.plan import FULL, QUICK
 from benchmarks.results import Section
 
-_PARTS = ("plugs", "idle", "imports", "firewall", "models", "dhcp", "suite")
+_PARTS = ("plugs", "idle", "imports", "firewall", "models", "dhcp", "ovs", "suite")
 _OUTPUT = Path(__file__).with_name("RESULTS.md")
 
 _DESCRIPTION = """\
@@ -62,6 +62,7 @@ def main() -> int:
         "firewall": firewalls.measure,
         "models": firewalls.measure_models,
         "dhcp": lambda: dhcp.measure(plan),
+        "ovs": lambda: ovs.measure(plan, peer_python),
         "suite": lambda: [suite.measure(plan.suite_rounds, plan.suite_workers)],
     }
     failures: list[str] = []

@@ -5,7 +5,8 @@ many, and is answered by a line of JSON with their times in nanoseconds; at the 
 ``python -m benchmarks.child idle …`` does what :mod:`benchmarks.idle` asks for and prints one line of JSON.
 ``python -m benchmarks.child rules …`` and ``model …`` are those of :mod:`benchmarks.firewall`: the first does one step
 for each line of its input, the second answers once. ``python -m benchmarks.child dhcp …`` is that of
-:mod:`benchmarks.dhcp`: it answers once, in a process namespace as well, which no server outlives.
+:mod:`benchmarks.dhcp`: it answers once, in a process namespace as well, which no server outlives; so does
+``python -m benchmarks.child ovs …``, that of :mod:`benchmarks.ovs`.
 """
 
 from __future__ import annotations
@@ -47,12 +48,26 @@ def main() -> int:
     dhcp.add_argument("what", help="a function of benchmarks.servers.turns")
     dhcp.add_argument("numbers", type=float, nargs="+", help="its arguments")
     dhcp.add_argument("--inside", action="store_true", help="a process namespace has been made")
+    ovs = commands.add_parser("ovs")
+    ovs.add_argument("ports", type=int)
+    ovs.add_argument("rounds", type=int)
+    ovs.add_argument("threads", help="numbers of threads, with commas between them")
+    ovs.add_argument("peer", nargs="?", help="an interpreter that has os-vif")
+    ovs.add_argument("--inside", action="store_true", help="a process namespace has been made")
     arguments = parser.parse_args()
 
+    if arguments.command in ("dhcp", "ovs") and not arguments.inside:
+        apart = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
+        os.execvp(apart[0], [*apart, sys.executable, "-m", "benchmarks.child", *sys.argv[1:], "--inside"])
+    if arguments.command == "ovs":
+        from benchmarks.switch import turns as switching
+
+        namespace.enter()
+        namespace.hide_run()
+        threads = [int(one) for one in arguments.threads.split(",")]
+        _answer(switching.ports(arguments.ports, arguments.rounds, threads, arguments.peer))
+        return 0
     if arguments.command == "dhcp":
-        if not arguments.inside:
-            apart = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc")
-            os.execvp(apart[0], [*apart, sys.executable, "-m", "benchmarks.child", *sys.argv[1:], "--inside"])
         from benchmarks.servers import turns
 
         namespace.enter()

@@ -44,6 +44,9 @@ class Plan:
     dhcp_seconds: float
     dhcp_reads: int
     event_rounds: int
+    #: Ports of Open vSwitch, and how often all of them come and go by each contender.
+    switch_ports: int
+    switch_rounds: int
 
     @property
     def plugs(self) -> int:
@@ -85,6 +88,8 @@ FULL = Plan(
     dhcp_seconds=3.0,
     dhcp_reads=21,
     event_rounds=51,
+    switch_ports=100,
+    switch_rounds=5,
 )
 QUICK = Plan(
     portion=20,
@@ -110,4 +115,6 @@ QUICK = Plan(
     dhcp_seconds=1.5,
     dhcp_reads=5,
     event_rounds=9,
+    switch_ports=40,
+    switch_rounds=2,
 )

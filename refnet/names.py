@@ -20,8 +20,16 @@ from refnet.errors import InvalidArgument, InvalidName
 MAX_DEVICE_NAME = 15
 #: 802.1Q: tag 0 is "priority only" and 4095 is reserved.
 MIN_VLAN, MAX_VLAN = 1, 4094
+#: Where Neutron keeps ports that nobody may reach ("dead VLAN"): switches take it, cards and kernels do not.
+DEAD_VLAN = 4095
+#: Names of patch ports, which are no devices.
+MAX_PATCH_PORT_NAME = 63
+#: Linux keeps 108 bytes for the path of a socket (unix(7)), FreeBSD 104 (unix(4)), the terminating zero included.
+MAX_SOCKET_PATH = 103
 #: RFC 791: every host must take 68 bytes. The upper bound is the largest value that a 16-bit IP length can use.
 MIN_MTU, MAX_MTU = 68, 65535
+#: No device's own; of a virtual function it says that none is set.
+NO_MAC = "00:00:00:00:00:00"
 
 _TAKEN = frozenset({".", "..", "all", "default"})
 
@@ -30,7 +38,12 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 InterfaceAddress = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 _DEVICE_NAME = re.compile(r"[A-Za-z0-9._-]{1,15}", re.ASCII)
+_PORT_NAME = re.compile(r"[A-Za-z0-9._-]{1,63}", re.ASCII)
 _MAC_ADDRESS = re.compile(r"[0-9a-f]{2}(?::[0-9a-f]{2}){5}", re.ASCII)
+#: Domain (more than 16 bits behind some controllers), bus, slot (5 bits) and function (3 bits), as Linux writes them.
+_PCI_ADDRESS = re.compile(r"[0-9a-f]{4,8}:[0-9a-f]{2}:[01][0-9a-f]\.[0-7]", re.ASCII)
+#: The field NumVFs of a card's SR-IOV capability has 16 bits.
+_MAX_VIRTUAL_FUNCTION = 0xFFFE
 
 
 def device_name(name: object, what: str = "device name") -> str:
@@ -55,6 +68,57 @@ def device_name(name: object, what: str = "device name") -> str:
     raise InvalidName(
         f"{what} {shown(name)} is not possible: use A-Z a-z 0-9 . _ - (and not '.', '..', 'all' or 'default')"
     )
+
+
+def patch_port_name(name: object, what: str = "port name") -> str:
+    """Return ``name`` if it can name a port of a switch that may be no device: as :func:`device_name`, up to 63 bytes.
+
+    Raises:
+        InvalidName: saying which rule the name breaks.
+    """
+    if not isinstance(name, str) or len(name) <= MAX_DEVICE_NAME:
+        return device_name(name, what)
+    if len(name) > MAX_PATCH_PORT_NAME:
+        raise InvalidName(
+            f"{what} {shown(name)} has {len(name)} characters: at most {MAX_PATCH_PORT_NAME} are possible, "
+            f"and {MAX_DEVICE_NAME} for a device"
+        )
+    if not _PORT_NAME.fullmatch(name):
+        raise InvalidName(f"{what} {shown(name)} is not possible: use A-Z a-z 0-9 . _ -")
+    return name
+
+
+def identifier(value: object, what: str) -> str:
+    """Return an id that somebody else has given, as a switch keeps it: 1 to 255 printable characters.
+
+    Raises:
+        InvalidArgument: it is no str, empty, longer, or has control characters.
+    """
+    if not isinstance(value, str):
+        raise InvalidArgument(f"{what} must be a str, not {type(value).__name__}: {shown(value)}")
+    if not 1 <= len(value) <= 255:
+        raise InvalidArgument(f"{what} has {len(value)} characters: 1 to 255 are possible")
+    if not value.isprintable() or value.isspace():
+        raise InvalidArgument(
+            f"{what} {shown(value)} has characters that cannot be printed: give an id, such as a UUID"
+        )
+    return value
+
+
+def socket_path(value: object, what: str) -> str:
+    """Return the absolute path of a socket.
+
+    Raises:
+        InvalidArgument: it is no absolute path, has characters that cannot be printed, or is longer than the
+            103 bytes that every system takes.
+    """
+    if not isinstance(value, str) or not value.startswith("/") or value.endswith("/") or not value.isprintable():
+        raise InvalidArgument(f"{what} {shown(value)} is not an absolute path such as '/run/vhost/vhu1'")
+    if len(value.encode()) > MAX_SOCKET_PATH:
+        raise InvalidArgument(
+            f"{what} {shown(value)} has {len(value.encode())} bytes: sockets have at most {MAX_SOCKET_PATH}"
+        )
+    return value
 
 
 def mac_address(mac: object) -> str:
@@ -90,6 +154,54 @@ def vlan_id(value: object) -> int:
         InvalidArgument: it is not an int from 1 to 4094.
     """
     return _whole_number(value, "VLAN id", MIN_VLAN, MAX_VLAN)
+
+
+def switch_tag(value: object) -> int:
+    """Return an 802.1Q tag of a switch's port: 1 to 4094, or 4095 for a port that nobody may reach.
+
+    Raises:
+        InvalidArgument: it is not an int from 1 to 4095.
+    """
+    return _whole_number(value, "VLAN tag", MIN_VLAN, DEAD_VLAN)
+
+
+def pci_address(value: object) -> str:
+    """Return a PCI address as ``0000:81:10.2``, in lower case.
+
+    Raises:
+        InvalidArgument: it is not domain, bus, slot and function in hexadecimal.
+    """
+    text = value.lower() if isinstance(value, str) else ""
+    if not _PCI_ADDRESS.fullmatch(text):
+        raise InvalidArgument(f"PCI address {shown(value)} is not domain:bus:slot.function such as '0000:81:10.2'")
+    return text
+
+
+def virtual_function(value: object) -> int:
+    """Return the number of a virtual function; whether a card has so many is the card's to say.
+
+    Raises:
+        InvalidArgument: it is not an int from 0 to 65534.
+    """
+    return _whole_number(value, "virtual function", 0, _MAX_VIRTUAL_FUNCTION)
+
+
+def virtual_function_vlan(value: object) -> int:
+    """Return the 802.1Q tag that a card keeps a virtual function in; 0 is none.
+
+    Raises:
+        InvalidArgument: it is not an int from 0 to 4094.
+    """
+    return _whole_number(value, "VLAN id of a virtual function", 0, MAX_VLAN)
+
+
+def virtual_function_mac(mac: object) -> str:
+    """Return a unicast MAC address, or the one that is all zero: it leaves the choice to card or guest.
+
+    Raises:
+        InvalidArgument: it is not six octets in hexadecimal with colons, or is a group address.
+    """
+    return NO_MAC if mac == NO_MAC else mac_address(mac)
 
 
 def seconds(value: object, what: str) -> float:

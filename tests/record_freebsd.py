@@ -1,6 +1,7 @@
 """Record the FreeBSD driver's transcripts anew: run it as root on a FreeBSD host, from a checkout of refnet.
 
     python3 tests/record_freebsd.py > tests/data/freebsd/driver.txt
+    python3 tests/record_freebsd.py switches > tests/data/freebsd/switches.txt     # takes Open vSwitch
 
 The scenes are played in a jail with a network stack of its own, which is removed afterwards with all that is in it.
 """
@@ -19,6 +20,7 @@ sys.path[:0] = [str(_HERE), str(_HERE.parent)]
 
 import freebsd_scenes  # noqa: E402
 import replay  # noqa: E402
+from freebsd_scenes import switches  # noqa: E402
 
 from refnet.errors import RefnetError  # noqa: E402
 from refnet.netdev.freebsd import FreeBSDNetDevDriver, bridges  # noqa: E402
@@ -54,8 +56,8 @@ class Recorder(replay.Stepwise):
 
 def main() -> None:
     """Play all scenes, in a jail that this program enters by starting itself anew."""
-    if len(sys.argv) > 1:
-        for scene in freebsd_scenes.SCENES:
+    if sys.argv[-1] == "inside":
+        for scene in switches.SCENES if "switches" in sys.argv else freebsd_scenes.SCENES:
             play(scene)
         return
     _shell("kldload -n if_bridge if_epair if_tuntap if_vlan")
@@ -66,7 +68,8 @@ def main() -> None:
         print(
             f"# FreeBSD {platform.release()} ({platform.machine()}), recorded by tests/record_freebsd.py\n", flush=True
         )
-        inside = subprocess.run(["jexec", jail, sys.executable, str(Path(__file__).resolve()), "inside"])
+        again = [sys.executable, str(Path(__file__).resolve()), *sys.argv[1:], "inside"]
+        inside = subprocess.run(["jexec", jail, *again])
     finally:
         # With the jail its processes end, and its devices go.
         _shell(f"jail -r {jail}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+from pathlib import Path
 
 import freebsd_scenes
 import pytest
@@ -40,8 +41,10 @@ NOTHING_TO_DO = (
 
 
 @pytest.fixture(autouse=True)
-def as_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the same MAC addresses made up as in the recording, by the same user."""
+def as_recorded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Have the same MAC addresses made up as in the recording, by the same user, and no switch here either."""
+    monkeypatch.setenv("OVS_RUNDIR", str(tmp_path))
+    monkeypatch.delenv("REFNET_OVSDB", raising=False)
     monkeypatch.setattr(bridges, "random_mac", lambda: freebsd_scenes.RANDOM_MAC)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
 

@@ -313,6 +313,7 @@ def create_ovs_vif_port(
     tag: int | None = None,
     trunks: Sequence[int] = (),
     vlan_mode: VlanMode | str | None = None,
+    device_later: bool = False,
 ) -> None:
     """See :meth:`NetDevDriver.create_ovs_vif_port`."""
     get_driver().create_ovs_vif_port(
@@ -327,6 +328,7 @@ def create_ovs_vif_port(
         tag=tag,
         trunks=trunks,
         vlan_mode=vlan_mode,
+        device_later=device_later,
     )
 
 
@@ -351,10 +353,22 @@ def create_ovs_patch_ports(
     tag: int | None = None,
     trunks: Sequence[int] = (),
     vlan_mode: VlanMode | str | None = None,
+    iface_id: str | None = None,
+    mac_address: str | None = None,
+    instance_id: str | None = None,
 ) -> None:
     """See :meth:`NetDevDriver.create_ovs_patch_ports`."""
     get_driver().create_ovs_patch_ports(
-        bridge, port, peer_bridge, peer_port, tag=tag, trunks=trunks, vlan_mode=vlan_mode
+        bridge,
+        port,
+        peer_bridge,
+        peer_port,
+        tag=tag,
+        trunks=trunks,
+        vlan_mode=vlan_mode,
+        iface_id=iface_id,
+        mac_address=mac_address,
+        instance_id=instance_id,
     )
 
 

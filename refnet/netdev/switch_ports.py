@@ -94,17 +94,22 @@ class SwitchPorts:
         tag: int | None = None,
         trunks: Sequence[int] = (),
         vlan_mode: VlanMode | str | None = None,
+        device_later: bool = False,
     ) -> None:
         """Make a virtual interface a port of a bridge, with the ids that controllers know it by.
 
         Written are ``iface-id``, ``iface-status`` (active), ``attached-mac`` and, with ``instance_id``, ``vm-uuid``.
-        Without ``interface_type`` the device has to be there. ``internal`` has the switch make it, with
-        ``mac_address`` as its own and up: a gateway's port. ``dpdkvhostuser`` and ``dpdkvhostuserclient`` have no
-        device; the latter needs ``vhost_server_path``, the hypervisor's socket. ``mtu`` is in bytes.
+        Without ``interface_type`` the device has to be there, unless ``device_later`` says that a hypervisor makes it
+        afterwards: then the port waits for it, the switch takes the device when it comes, and an ``mtu`` is refused.
+
+        ``internal`` has the switch make the device, with ``mac_address`` as its own and up: a gateway's port.
+        ``dpdkvhostuser`` and ``dpdkvhostuserclient`` have no device; the latter needs ``vhost_server_path``, the
+        hypervisor's socket. ``mtu`` is in bytes.
 
         ``tag`` (1 to 4094, or 4095: where Neutron keeps ports that nobody may reach) makes an access port; with
         ``trunks`` a trunk whose untagged frames belong to it, and ``trunks`` alone a trunk of these tags.
-        ``vlan_mode`` says otherwise. What is None or () is taken off the port: a call describes all of it.
+        ``vlan_mode`` says otherwise. Where one of the three is given, the others are taken off the port. Where none is,
+        a port that is there keeps what it has: the VLAN of a virtual interface may be another program's to set.
 
         A healthy port of this bridge keeps its ``ofport``, and traffic through it goes on. A port that the switch
         has given up (``ofport`` -1) is made anew in the same transaction.
@@ -159,10 +164,15 @@ class SwitchPorts:
         tag: int | None = None,
         trunks: Sequence[int] = (),
         vlan_mode: VlanMode | str | None = None,
+        iface_id: str | None = None,
+        mac_address: str | None = None,
+        instance_id: str | None = None,
     ) -> None:
-        """Make sure of a cable between two bridges of one switch; the VLAN's words are those of ``port``.
+        """Make sure of a cable between two bridges of one switch; VLAN and ids are those of ``port``.
 
-        A pair that is there with these two ends is adopted. Each end is deleted by :meth:`delete_ovs_vif_port`.
+        Its ends are no devices: their names may have up to 63 characters. Ids are written where they are given, as by
+        :meth:`create_ovs_vif_port`. A pair that is there with these two ends is adopted. Each end is deleted by
+        :meth:`delete_ovs_vif_port`.
 
         Raises:
             NoSuchDevice: one of the bridges is not there.

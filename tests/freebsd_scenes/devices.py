@@ -6,6 +6,9 @@ from freebsd_scenes.scene import BRIDGE, BRIDGED, DUAL, HOLDER, MAC, PAIR, TAP, 
 from refnet.errors import InvalidArgument, KernelRefused, NoSuchDevice, PermissionDenied, Unsupported
 from refnet.netdev.driver import Capability, Kind, Vlan
 
+#: What neither is there where the scenes are recorded, nor where they are played.
+OF_SWITCHES = {one for one in Capability if one.value.startswith("ovs")} | {Capability.IVS}
+
 SCENES = (
     # -- capabilities ---------------------------------------------------------------------------------
     Scene(
@@ -14,7 +17,13 @@ SCENES = (
         returns=lambda found: (
             found
             == set(Capability)
-            - {Capability.BRIDGE_STP, Capability.BRIDGE_MULTICAST_SNOOPING, Capability.TAP_MULTI_QUEUE}
+            - {
+                Capability.BRIDGE_STP,
+                Capability.BRIDGE_MULTICAST_SNOOPING,
+                Capability.TAP_MULTI_QUEUE,
+                Capability.SRIOV,
+            }
+            - OF_SWITCHES
         ),
     ),
     Scene("probe", lambda d: d.probe(Capability.TAP_OWNER)),

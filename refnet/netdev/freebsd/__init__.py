@@ -10,11 +10,13 @@ to refnet's errors.
 from refnet.netdev.freebsd.addresses import Addresses
 from refnet.netdev.freebsd.bridges import Bridges
 from refnet.netdev.freebsd.cables import Cables
+from refnet.netdev.freebsd.switches import Switches
 from refnet.netdev.freebsd.taps import Taps
 from refnet.netdev.freebsd.vlans import Vlans
+from refnet.netdev.ivs import IndigoSwitch
 
 __all__ = ["FreeBSDNetDevDriver"]
 
 
-class FreeBSDNetDevDriver(Bridges, Addresses, Vlans, Cables, Taps):
-    """Network devices of FreeBSD. It holds nothing open; every call starts programs, few of them."""
+class FreeBSDNetDevDriver(Switches, IndigoSwitch, Bridges, Addresses, Vlans, Cables, Taps):
+    """Network devices of FreeBSD. Calls start programs, few of them; what is held open is Open vSwitch's database."""

@@ -30,7 +30,10 @@ LACKING = {
     "and none of the bridge",
     Capability.BRIDGE_MULTICAST_SNOOPING: "if_bridge(4) sends multicast to all ports: it does no snooping",
     Capability.TAP_MULTI_QUEUE: "tap(4) is opened by one program at a time and has one queue",
+    Capability.SRIOV: "iovctl(8) says what virtual functions are only when it makes them: none is changed later",
 }
+#: Those that are the system's own; others are a switch's.
+_OWN = {*_CLONER, *LACKING, Capability.IPV6}
 #: tap(4) of older releases asks for a privilege at every open unless this sysctl is set; a newer one leaves it to the
 #: node's permissions, and then the sysctl is about something else: its own description tells.
 _USER_OPEN = "net.link.tap.user_open"
@@ -49,13 +52,19 @@ class Devices(FreeBSDBase):
         """Ask the cloners and sysctls that there are; nothing is loaded or made for it."""
         if capability not in tuple(Capability):
             raise InvalidArgument(f"{names.shown(capability)} is no capability: there are {', '.join(Capability)}")
+        if capability not in _OWN:
+            return f"this driver has no {capability}"
         return self._lacks(capability, {} if capability in LACKING else self._facts())
 
     @operation
     def capabilities(self) -> frozenset[Capability]:
-        """Look once for all of them."""
+        """Look once for all of the system's; each switch is asked."""
         facts = self._facts()
-        return frozenset(capability for capability in Capability if self._lacks(capability, facts) is None)
+        return frozenset(
+            capability
+            for capability in Capability
+            if (self._lacks(capability, facts) if capability in _OWN else self.probe(capability)) is None
+        )
 
     @operation
     def device_exists(self, dev: str) -> bool:

@@ -152,6 +152,11 @@ def _making(unit: int, dev: str, mac: str | None, mtu: int | None) -> Command:
     )
 
 
+def is_node_name(dev: str) -> bool:
+    """Whether a name is that of a node which the kernel makes for a device of its own."""
+    return bool(_OWN_NAME.fullmatch(dev) or _OTHERS_NAME.fullmatch(dev))
+
+
 def _own_number(dev: str) -> int | None:
     """Return the number of the node that has a tap's name, None if none ever has."""
     own = _OWN_NAME.fullmatch(dev)
