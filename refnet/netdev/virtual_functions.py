@@ -49,7 +49,9 @@ class VirtualFunctions:
     def set_device_macaddr_and_vlan(self, dev: str, vf_num: int, mac_address: str, vlan: int) -> None:
         """Set a virtual function's MAC address, and the VLAN (1 to 4094; 0: none) that the card keeps it in.
 
-        The MAC address may be all zero, which lets the card or the guest choose one.
+        The MAC address may be all zero, which lets the card or the guest choose one. With VLAN 0 this clears the
+        function: if refnet has not changed it before, that is for good, and nothing is written down. What was before
+        is then of a guest of another program's, and nobody wants it back.
 
         Raises:
             NoSuchDevice: there is no such device.

@@ -6,13 +6,16 @@ One module a subject (:mod:`~refnet.netdev.linux.bridges`, :mod:`~refnet.netdev.
 what takes several is a :mod:`~refnet.netdev.linux.change`.
 """
 
+from refnet.netdev.ivs import IndigoSwitch
 from refnet.netdev.linux.addresses import Addresses
 from refnet.netdev.linux.bridges import Bridges
 from refnet.netdev.linux.cables import Cables
+from refnet.netdev.linux.sriov import Sriov
+from refnet.netdev.linux.switches import Switches
 from refnet.netdev.linux.vlans import Vlans
 
 __all__ = ["LinuxNetDevDriver"]
 
 
-class LinuxNetDevDriver(Bridges, Addresses, Vlans, Cables):
+class LinuxNetDevDriver(Switches, IndigoSwitch, Sriov, Bridges, Addresses, Vlans, Cables):
     """Network devices of Linux. It holds one netlink socket, from the first call until :meth:`close`."""

@@ -40,7 +40,8 @@ _NUMBER = {entry[0]: number for number, entry in enumerate(ifinfmsg.nla_map)}
 _IFNAME, _ADDRESS, _MTU = _NUMBER["IFLA_IFNAME"], _NUMBER["IFLA_ADDRESS"], _NUMBER["IFLA_MTU"]
 _MASTER, _LINK, _LINKINFO = _NUMBER["IFLA_MASTER"], _NUMBER["IFLA_LINK"], _NUMBER["IFLA_LINKINFO"]
 _LINK_NETNSID = _NUMBER["IFLA_LINK_NETNSID"]
-_WANTED = frozenset({_IFNAME, _ADDRESS, _MTU, _MASTER, _LINK, _LINKINFO, _LINK_NETNSID})
+_PROMISCUITY = _NUMBER["IFLA_PROMISCUITY"]
+_WANTED = frozenset({_IFNAME, _ADDRESS, _MTU, _MASTER, _LINK, _LINKINFO, _LINK_NETNSID, _PROMISCUITY})
 _INFO_KIND, _INFO_DATA = 1, 2
 _VLAN_ID, _VLAN_PROTOCOL = 1, 5
 _TUN_OWNER, _TUN_GROUP, _TUN_TYPE, _TUN_PERSIST, _TUN_MULTI_QUEUE = 1, 2, 3, 6, 7
@@ -63,6 +64,8 @@ class Link:
     master: int = 0
     below: int = 0
     below_elsewhere: bool = False
+    #: How many, in the kernel or out of it, have asked for all of its frames.
+    promiscuity: int = 0
     #: The kind's own attributes, by number.
     data: Mapping[int, bytes] = field(default_factory=dict)
 
@@ -124,6 +127,7 @@ def parse(body: bytes) -> Link:
         master=_unsigned(found.get(_MASTER, b"")),
         below=_unsigned(found.get(_LINK, b"")),
         below_elsewhere=_LINK_NETNSID in found,
+        promiscuity=_unsigned(found.get(_PROMISCUITY, b"")),
         data=data,
     )
 

@@ -47,6 +47,7 @@ _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PREFSRC, _RTA_MULTIPATH, _RTA_CACHEINFO =
 _RTA_TABLE, _RTA_VIA, _RTA_EXPIRES, _RTA_NH_ID = 15, 18, 23, 30
 
 _RT_TABLE_LOCAL = 255
+_RT_SCOPE_LINK = 253
 _RT_SCOPE_HOST = 254
 _RTN_UNICAST = 1
 _RTPROT_KERNEL = 2
@@ -246,10 +247,17 @@ def parse_route(body: bytes) -> RouteRecord:
 
 
 def new_address(address: names.InterfaceAddress) -> AddressRecord:
-    """Return the record of an address to be made: with its broadcast address, or without waiting for DAD."""
+    """Return the record of an address to be made: with its broadcast address, or without waiting for DAD.
+
+    A link-local IPv4 address by itself (169.254.169.254/32) has link scope (rtnetlink(7)), and so is not taken for the
+    source of what goes farther (RFC 3927, 2.6.2): Linux takes one of global scope on the loopback device for that
+    wherever the device that something leaves by has none.
+    """
     own = address.ip.packed
     found = {_IFA_LOCAL: own, _IFA_ADDRESS: own, _IFA_FLAGS: struct.pack("=I", 0)}
     scope = _RT_SCOPE_HOST if address.ip.is_loopback else 0
+    if address.version == 4 and address.network.prefixlen == 32 and address.ip.is_link_local:
+        scope = _RT_SCOPE_LINK
     if isinstance(address, ipaddress.IPv6Interface):
         found[_IFA_FLAGS] = struct.pack("=I", IFA_F_NODAD)
         return AddressRecord(socket.AF_INET6, address.network.prefixlen, scope, found)
