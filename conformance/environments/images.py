@@ -27,7 +27,7 @@ from conformance.topology.linux import namespaces
 #: Kernels that are there for a virtual machine.
 FLAVOURS = ("cloud", "generic")
 #: Of the recipe's files those that say what comes out.
-_RECIPE = ("packages", "archives", "build", "finish", "initramfs", "init")
+_RECIPE = ("packages", "archives", "build", "finish", "netdevsim", "initramfs", "init")
 #: Programs that building takes, and Debian's packages that bring them.
 _PROGRAMS = {"mmdebstrap": "mmdebstrap", "mke2fs": "e2fsprogs", "unshare": "util-linux", "dpkg-deb": "dpkg"}
 #: What an ordinary user needs on top, to have files of several owners.
@@ -194,7 +194,7 @@ def _build(recipe: Path, say: Callable[[str], None], lock: int) -> LinuxImage:
     for path in (*cache.glob("linux-*"), *cache.glob("kvm-*")):
         if time.time() - path.stat().st_mtime > _KEEP:
             _remove(path)
-    say("building the Linux image: once, about a minute where the mirror is quick")
+    say("building the Linux image: once, one or two minutes where the mirror is quick")
     began = time.monotonic()
     temporary = Path(tempfile.mkdtemp(prefix="building-", dir=cache))
     try:

@@ -53,7 +53,7 @@ class LinuxVm(VirtualMachine):
         if missing:
             return Availability(tuple(missing))
         known = kvm.words(_key(image, options.kernel), qemu.version()) if image else "KVM not tried yet"
-        built = "image built" if image else "image not built yet: takes about a minute, once"
+        built = "image built" if image else "image not built yet: takes one or two minutes, once"
         return Availability(found=f"QEMU {qemu.version()}, {known}, {built}")
 
     def __enter__(self) -> LinuxVm:

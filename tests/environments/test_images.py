@@ -45,7 +45,7 @@ def recipe(tmp_path):
     def write(build):
         folder = tmp_path / "recipe"
         folder.mkdir(exist_ok=True)
-        for name in ("packages", "archives", "finish", "initramfs", "init"):
+        for name in ("packages", "archives", "finish", "netdevsim", "initramfs", "init"):
             (folder / name).write_text(f"{name}\n")
         (folder / "build").write_text(f"set -eu\nlog={shlex.quote(str(tmp_path))}\n{build}\n")
         return folder

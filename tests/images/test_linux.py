@@ -123,6 +123,17 @@ def test_the_kernel_switches_for_open_vswitch(machine):
     assert done.rc == 0, done
 
 
+def test_the_kernel_makes_network_cards_with_virtual_functions(machine):
+    bus = "/sys/bus/netdevsim"
+    assert machine.run(f"echo 7 1 >{bus}/new_device").rc == 0
+    try:
+        assert machine.run(f"echo 4 >{bus}/devices/netdevsim7/sriov_numvfs").rc == 0
+        device = machine.check_output(f"ls {bus}/devices/netdevsim7/net")
+        assert machine.run(f"ip link set {device} vf 3 mac 02:00:00:00:00:01 vlan 5 trust on state enable").rc == 0
+    finally:
+        assert machine.run(f"echo 7 >{bus}/del_device").rc == 0
+
+
 def test_the_kernel_has_ipv6_and_forwards(machine):
     assert machine.file("/proc/net/if_inet6").exists
     assert machine.sysctl("net.ipv4.ip_forward") in (0, 1)
