@@ -28,7 +28,7 @@ import conformance
 import refnet
 
 #: What the suite needs where specs run. Those for older Pythons come along from newer ones.
-_SUITE_NEEDS = ("pytest", "pytest-xdist", "pytest-timeout", "pyroute2", "exceptiongroup", "tomli")
+_SUITE_NEEDS = ("pytest", "pytest-xdist", "pytest-timeout", "pyroute2", "ovs", "exceptiongroup", "tomli")
 _OWN = (conformance, refnet)
 
 

@@ -8,7 +8,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,8 @@ import refnet
 from conformance import digest, features, interfaces, system
 from conformance.errors import SuiteError
 from conformance.harness import within
-from refnet import process
+from conformance.topology.sandbox import Sandbox
+from refnet import netdev, process
 from refnet.errors import RefnetError
 
 #: Seconds for a driver to say what it can do.
@@ -32,6 +33,7 @@ _TOOLS: dict[str, dict[str, tuple[str, ...]]] = {
 _LINUX_TOOLS: dict[str, dict[str, tuple[str, ...]]] = {
     "firewall": dict.fromkeys(("iptables", "ip6tables", "ebtables", "nft", "conntrack"), ("--version",)),
     "dhcp": {"dnsmasq": ("--version",)},
+    "netdev": {"ovs-vswitchd": ("--version",)},
 }
 
 
@@ -42,7 +44,7 @@ def facts(areas: Sequence[str], chosen: Mapping[str, str | None]) -> dict[str, A
     """
     classes = {area: interfaces.ALL[area].load(chosen[area]) for area in areas}
     named = {area: chosen[area] or "" for area in areas}
-    declared = _declared_in_jail(named) if system.NAME == system.FREEBSD else _declared(classes)
+    declared = _declared_in_jail(named) if system.NAME == system.FREEBSD else _declared_in_sandbox(classes)
     return {
         # Seconds since the epoch by the clock there, which is the one that outcomes are dated by.
         "clock": time.time(),
@@ -80,6 +82,26 @@ def _driver(tested: type) -> dict[str, Any]:
 
 
 _Declared = dict[str, dict[str, str | None]]
+
+
+def _declared_in_sandbox(classes: Mapping[str, type]) -> _Declared:
+    """Have drivers asked in a sandbox such as specs have, with all in it that the environment has."""
+    half = system.half("conformance.topology")
+    half.prepare()
+    sandbox: Sandbox = half.Sandbox("facts")
+    try:
+        _make_ready(sandbox, classes)
+        return _declared(classes)
+    finally:
+        sandbox.leave()
+
+
+def _make_ready(sandbox: Sandbox, areas: Iterable[str]) -> None:
+    """Do what is done for specs of all capabilities."""
+    for area in areas:
+        interfaces.ALL[area].prepare(sandbox)
+    if not features.lacking(netdev.Capability.OVS):
+        sandbox.open_vswitch()
 
 
 def _declared(classes: Mapping[str, type]) -> _Declared:
@@ -139,7 +161,7 @@ def _tool_version(name: str, arguments: Sequence[str]) -> str:
         done = process.run([name, *arguments], time_limit=10)
     except RefnetError as error:
         return error.message
-    # Some go on about their licence.
+    # Some go on about their licence, or about what they are made of.
     return (done.stdout or done.stderr).strip().partition("\n\n")[0]
 
 
@@ -160,13 +182,13 @@ def _is_real_root() -> bool:
 
 def _tell(chosen: Mapping[str, str]) -> None:
     """Ask the drivers in the jail that this process is in, made ready as for a spec, and print what they say."""
-    sandbox = system.half("conformance.topology").Sandbox("facts")
-    classes = {}
-    for area, named in chosen.items():
-        one = interfaces.ALL[area]
-        one.prepare(sandbox)
-        classes[area] = one.load(named)
-    print(json.dumps(_declared(classes)))
+    sandbox: Sandbox = system.half("conformance.topology").Sandbox("facts")
+    try:
+        _make_ready(sandbox, chosen)
+        classes = {area: interfaces.ALL[area].load(named) for area, named in chosen.items()}
+        print(json.dumps(_declared(classes)))
+    finally:
+        sandbox.leave()
 
 
 if __name__ == "__main__":

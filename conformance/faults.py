@@ -1,9 +1,10 @@
 """Faults on demand: the Nth request that this process makes of the system fails, or is the one that it dies at.
 
 A request is a netlink message, an ioctl on a tap (on FreeBSD: any ioctl), a table of rules that is set as an option of
-a socket, or the start of a program, whatever code makes it. A message that is to fail goes to the kernel with a type
-that no kernel knows: the refusal that comes back is a real one. In place of a program that is to fail, one is started
-that says and does what the program does when the kernel refuses.
+a socket, a transaction of a database (RFC 7047), or the start of a program, whatever code makes it. A message that is
+to fail goes to the kernel with a type, or to the database with a method, that it does not know: the refusal that comes
+back is a real one. In place of a program that is to fail, one is started that says and does what the program does when
+the kernel refuses.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import signal
 import socket
 import struct
@@ -33,6 +35,10 @@ _NLM_F_EXCL = 0x200
 _NETLINK_NETFILTER, _CONNECTIONS, _GET = 12, 1, (1, 4, 5, 6, 7)
 #: linux/netfilter_ipv4/ip_tables.h: IPT_SO_SET_REPLACE and _ADD_COUNTERS, of IPv6 too, and those of arp and bridge.
 _SET_TABLE, _TABLE_LEVELS = (64, 65, 96, 97, 128, 129), (socket.IPPROTO_IP, socket.IPPROTO_IPV6)
+
+#: RFC 7047, sections 4.1.3 and 5.2: a transaction, what takes its place, and the operations that write.
+_TRANSACT, _UNKNOWN_METHOD = re.compile(rb'("method"\s*:\s*)"transact"'), rb'\1"transakt"'
+_DATABASE_WRITES = re.compile(rb'"op"\s*:\s*"(insert|update|mutate|delete)"')
 
 #: What a program says on standard error, and exits with, when the kernel refuses: by how its name begins.
 _FAILING = {
@@ -115,7 +121,7 @@ def _sending_parts(injection: Injection, original: Callable[..., Any]) -> Callab
 def _through(injection: Injection, sock: socket.socket, data: Any) -> Any:
     """Count the messages in what is sent on a netlink socket, and spoil the one that has to fail."""
     if sock.family != getattr(socket, "AF_NETLINK", None):
-        return data
+        return _transacting(injection, data) if sock.type == socket.SOCK_STREAM else data
     messages = bytearray(data)
     offset = 0
     while offset + _HEADER.size <= len(messages):
@@ -126,6 +132,17 @@ def _through(injection: Injection, sock: socket.socket, data: Any) -> Any:
             struct.pack_into("=H", messages, offset + 4, _UNKNOWN_TYPE)
         offset += (length + 3) & ~3
     return bytes(messages)
+
+
+def _transacting(injection: Injection, data: Any) -> Any:
+    """Count the transactions in what is sent on a stream, and spoil the one that has to fail."""
+
+    def through(found: re.Match[bytes]) -> bytes:
+        fails = injection.request(writes=bool(_DATABASE_WRITES.search(sent)))
+        return found.expand(_UNKNOWN_METHOD) if fails else found[0]
+
+    sent = bytes(data)
+    return _TRANSACT.sub(through, sent) if _TRANSACT.search(sent) else data
 
 
 def _sets(sock: socket.socket, kind: int, flags: int) -> bool:

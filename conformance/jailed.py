@@ -41,8 +41,10 @@ class Jails:
         """Know what the child is to be told."""
         self.config = config
 
-    def pytest_collection_finish(self) -> None:
-        """Get ready: everything is imported by now."""
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Get ready: everything is imported by now, and children know what has been found out."""
+        for one in filter(None, map(runner.spec_of, session.items)):
+            runner.needs_switch(one)
         _prepare_forks()
 
     @pytest.hookimpl(tryfirst=True)

@@ -6,6 +6,7 @@ as it was (the state difference sees to that). A call that works all the same is
 
 from __future__ import annotations
 
+import enum
 import os
 from collections.abc import Callable
 from typing import Any
@@ -57,6 +58,13 @@ def _guard(firewall: UnderTest, net: Sandbox) -> None:
     firewall.apply()
 
 
+def _plug_vhost_user(netdev: UnderTest, net: Sandbox) -> None:
+    datapath = net.switch.datapath if net.switch else None
+    netdev.ensure_ovs_bridge(_NAME, datapath_type=datapath)
+    socket = {"interface_type": "dpdkvhostuserclient", "vhost_server_path": "/run/refused.sock"}
+    netdev.create_ovs_vif_port(_NAME, "refused1", "refused", _MAC, **socket)
+
+
 _NETDEV: dict[NetDev, _Exercise] = {
     NetDev.BRIDGE: lambda netdev, net: netdev.create_bridge(_NAME),
     NetDev.BRIDGE_STP: lambda netdev, net: netdev.create_bridge(_NAME, stp=True),
@@ -68,7 +76,13 @@ _NETDEV: dict[NetDev, _Exercise] = {
     NetDev.TAP_MULTI_QUEUE: lambda netdev, net: netdev.create_tap_dev(_NAME, multi_queue=True),
     NetDev.TAP_OWNER: lambda netdev, net: netdev.create_tap_dev(_NAME, owner=os.geteuid()),
     NetDev.VETH: lambda netdev, net: netdev.create_veth_pair(_NAME, "refused1"),
+    NetDev.OVS: lambda netdev, net: netdev.ensure_ovs_bridge(_NAME),
+    NetDev.OVS_KERNEL_DATAPATH: lambda netdev, net: netdev.ensure_ovs_bridge(_NAME, datapath_type="system"),
+    NetDev.OVS_USERSPACE_DATAPATH: lambda netdev, net: netdev.ensure_ovs_bridge(_NAME, datapath_type="netdev"),
+    NetDev.OVS_VHOST_USER: _plug_vhost_user,
     NetDev.IPV6: lambda netdev, net: netdev.add_device_address(net.guest("six").port, "2001:db8::1/64"),
+    NetDev.IVS: lambda netdev, net: netdev.create_ivs_vif_port(net.guest("ivs").port, "refused", _MAC, "refused"),
+    NetDev.SRIOV: lambda netdev, net: netdev.set_device_macaddr_and_vlan(net.guest("vf").port, 0, _MAC, 5),
 }
 _FIREWALL: dict[Firewall, _Exercise] = {
     Firewall.FILTER: _apply(Rule(DROP, destination="192.0.2.1")),
@@ -124,7 +138,10 @@ _DHCP: dict[Dhcp, _Exercise] = {
     Dhcp.RELEASE: _release,
 }
 #: What an exercise cannot do without besides: a refusal may name it, if it is not declared either.
-_BESIDES: dict[str, tuple[Dhcp, ...]] = {
+_BESIDES: dict[str, tuple[enum.Enum, ...]] = {
+    NetDev.OVS_KERNEL_DATAPATH: (NetDev.OVS,),
+    NetDev.OVS_USERSPACE_DATAPATH: (NetDev.OVS,),
+    NetDev.OVS_VHOST_USER: (NetDev.OVS,),
     Dhcp.DNS_FORWARDING: (Dhcp.DNS,),
     Dhcp.LEASE_EVENTS: (Dhcp.DHCP,),
     Dhcp.LEASE_STORE: (Dhcp.DHCP, Dhcp.LEASE_EVENTS),

@@ -16,6 +16,7 @@ from conformance import features, interfaces, mutants, refusals, system
 from conformance import spec as specs
 from conformance.environments import inside
 from conformance.errors import SuiteError
+from conformance.features import switches
 from conformance.harness import UnderTest, within
 from conformance.oracles.state import State, as_diff, difference
 from conformance.outcome import Outcome
@@ -24,6 +25,7 @@ from conformance.topology import frames
 from conformance.topology.sandbox import ARRIVAL_LIMIT, Sandbox
 from conformance.verdict import Status
 from refnet.errors import RefnetError
+from refnet.netdev import Capability
 
 #: The name of the property in which an outcome travels with pytest's report.
 PROPERTY = "refnet-outcome"
@@ -61,7 +63,7 @@ class Runner:
         for area in areas_of(config):
             self._class(area)
         self._items: dict[str, _Item] = {}
-        self._declared: dict[str, frozenset[str]] = {}
+        self._declared: dict[tuple[type, bool], frozenset[str]] = {}
 
     # -- before ---------------------------------------------------------------------------------------
 
@@ -117,6 +119,8 @@ class Runner:
         try:
             for area in interfaces.ordered(set(request.fixturenames) & set(interfaces.ALL)):
                 interfaces.ALL[area].prepare(sandbox)
+            if needs_switch(_one(request.node)):
+                sandbox.open_vswitch()
             item.before = before = sandbox.look.state()
             held_before = sandbox.look.process_state()
             yield sandbox
@@ -195,7 +199,7 @@ class Runner:
         if judged is None or sandbox is None:
             raise SuiteError(f"{one.id} takes not both {one.area!r} and 'net'")
         for name in one.capabilities:
-            if name not in self._capabilities(judged):
+            if name not in self._capabilities(judged, sandbox):
                 refusals.exercise(name, judged, sandbox)
                 said = judged.driver.probe(interfaces.ALL[one.area].capabilities(name))
                 item.unsupported = (
@@ -240,8 +244,9 @@ class Runner:
         report.user_properties.append((PROPERTY, outcome.plain()))
         return report
 
-    def _capabilities(self, judged: UnderTest) -> frozenset[str]:
-        key = f"{judged.driver_class.__module__}:{judged.driver_class.__qualname__}"
+    def _capabilities(self, judged: UnderTest, sandbox: Sandbox) -> frozenset[str]:
+        # Where a switch runs, a driver can do more.
+        key = judged.driver_class, sandbox.switch is not None
         if key not in self._declared:
             self._declared[key] = frozenset(map(str, judged.driver.capabilities()))
         return self._declared[key]
@@ -279,6 +284,11 @@ class Runner:
             print(words, file=sys.stderr, flush=True)
             while True:
                 time.sleep(3600)
+
+
+def needs_switch(one: Spec) -> bool:
+    """Whether a spec is to find an Open vSwitch running: it is about one, and the environment has it."""
+    return not {*map(str, switches.OVS)}.isdisjoint(one.capabilities) and not features.lacking(Capability.OVS)
 
 
 def _left(sandbox: Sandbox, before: State, held_before: State) -> list[str]:

@@ -13,6 +13,8 @@ from conformance import system
 SECOND_USER = "second-user"
 #: Packets that are bridged can be had to go through the rules for those that are routed.
 FILTERED_BRIDGES = "filtered-bridges"
+#: Network cards with virtual functions can be made: the kernel's own device for tests.
+NETDEVSIM = "netdevsim"
 #: Programs that ask for addresses as guests do.
 DHCLIENT, UDHCPC, DHCPCD = REAL_CLIENTS = ("dhclient", "udhcpc", "dhcpcd")
 

@@ -8,9 +8,10 @@ import sys
 from collections.abc import Callable, Iterator
 
 from conformance.errors import SuiteError
-from conformance.features import DHCLIENT, FILTERED_BRIDGES, REAL_CLIENTS, SECOND_USER, programs
+from conformance.features import DHCLIENT, FILTERED_BRIDGES, NETDEVSIM, REAL_CLIENTS, SECOND_USER, programs, switches
 from conformance.freebsd_shell import environment, run
 from conformance.topology.freebsd import jails
+from conformance.topology.freebsd.endpoints import FreeBsdStack
 from refnet import dhcp
 from refnet.firewall import Capability as Firewall
 from refnet.netdev.driver import Capability
@@ -20,6 +21,9 @@ _NOWHERE: dict[Capability | Firewall, str] = {
     Capability.BRIDGE_STP: "a bridge of FreeBSD has no switch of its own for it: each port has one (ifconfig(8), stp)",
     Capability.BRIDGE_MULTICAST_SNOOPING: "if_bridge(4) does no multicast snooping",
     Capability.TAP_MULTI_QUEUE: "a tap(4) has one queue",
+    Capability.OVS_KERNEL_DATAPATH: "Open vSwitch has no datapath in FreeBSD's kernel",
+    Capability.IVS: "Indigo Virtual Switch is a program for Linux: it works with Open vSwitch's datapath in its kernel",
+    Capability.SRIOV: "iovctl(8) says what virtual functions are when it makes them all, and changes none later",
     Firewall.MARK: "pf.conf(5) has tags, by name, and no marks",
     Firewall.CHECKSUM_FILL: "pf.conf(5) has nothing to fill in checksums with",
     Firewall.TRANSLATED_STATE: "pf.conf(5) has nothing that tells translated connections from others",
@@ -68,6 +72,8 @@ def lacking(feature: str) -> str | None:
     if feature == FILTERED_BRIDGES:
         has_it = run(["sysctl", "-n", "-i", "net.link.bridge.pfil_member"]).strip()
         return None if has_it else "there is no net.link.bridge.pfil_member: 'kldload if_bridge' brings it"
+    if feature == NETDEVSIM:
+        return "netdevsim is a device of Linux's kernel"
     path = environment()["PATH"]
     if feature in REAL_CLIENTS:
         words = "elsewhere than on Linux it cannot be kept from the host's own files"
@@ -78,8 +84,16 @@ def lacking(feature: str) -> str | None:
     (capability,) = (one for one in (*Capability, *Firewall) if one.value == feature)
     if capability in _NOWHERE:
         return _NOWHERE[capability]
+    if capability in switches.OVS:
+        return switches.lacking(Capability(capability), _new_stack, "pkg install openvswitch", path)
     with _probing() as attempt:
         return attempt(*_ATTEMPTS[capability])
+
+
+def _new_stack() -> FreeBsdStack:
+    name = jails.new_name()
+    jails.make(name, children=0)
+    return FreeBsdStack("probe", name)
 
 
 @contextlib.contextmanager

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 from conformance.errors import SuiteError
-from conformance.features import FILTERED_BRIDGES, REAL_CLIENTS, SECOND_USER, linux_filters, programs
-from conformance.topology.linux import namespaces
+from conformance.features import (
+    FILTERED_BRIDGES,
+    NETDEVSIM,
+    REAL_CLIENTS,
+    SECOND_USER,
+    linux_filters,
+    programs,
+    switches,
+)
+from conformance.topology.linux import cards, namespaces
 from conformance.topology.linux.endpoints import LinuxStack, open_tap
 from refnet import dhcp, firewall
 from refnet.netdev.driver import Capability
@@ -42,6 +51,8 @@ def lacking(feature: str) -> str | None:
         return _second_user()
     if feature == FILTERED_BRIDGES:
         return _filtered_bridges()
+    if feature == NETDEVSIM:
+        return cards.lacking()
     if feature in REAL_CLIENTS:
         return programs.lacking_client(feature, None, _CLIENTS[feature])
     if feature in map(str, firewall.Capability):
@@ -50,8 +61,14 @@ def lacking(feature: str) -> str | None:
         wanting = programs.lacking_server(None, "apt-get install dnsmasq-base")
         return wanting or (lacking(Capability.IPV6) if feature in _WITH_IPV6 else None)
     capability = Capability(feature)
-    stack = LinuxStack("probe", namespaces.new_network())
+    if capability in switches.OVS:
+        return switches.lacking(capability, _new_stack, "apt-get install openvswitch-switch")
+    if capability not in {*_LINKS, *_TAPS, *_OTHERS, Capability.IPV6}:
+        return f"the suite knows no way to have {capability} here"
+    stack = _new_stack()
     try:
+        if capability in _OTHERS:
+            return _OTHERS[capability](stack)
         if capability is Capability.IPV6:
             return _attempt(stack, "addr add 2001:db8::1/64 dev lo")
         if capability in _TAPS:
@@ -62,6 +79,10 @@ def lacking(feature: str) -> str | None:
         return _attempt(stack, f"link add name {_ATTEMPT} {_LINKS[capability]}")
     finally:
         stack.close()
+
+
+def _new_stack() -> LinuxStack:
+    return LinuxStack("probe", namespaces.new_network())
 
 
 def _attempt(stack: LinuxStack, command: str) -> str | None:
@@ -82,6 +103,24 @@ def _held(stack: LinuxStack) -> str | None:
             # EINVAL: the tap is there and has several queues, which is all that is asked here.
             return None if error.errno == 22 else f"/dev/net/tun: {error.strerror}"
     return None
+
+
+def _sets_functions(stack: LinuxStack) -> str | None:
+    """See how the kernel refuses to set what no loopback has: that it cannot, or that this user may not."""
+    said = _attempt(stack, "link set dev lo vf 0 trust on") or ""
+    return None if "not supported" in said else said or "'ip link set dev lo vf 0 trust on' does something"
+
+
+def _switches_with_ivs(stack: LinuxStack) -> str | None:
+    if shutil.which("ivs-ctl") is None:
+        return "no ivs-ctl is installed: https://github.com/floodlight/ivs has its source"
+    try:
+        return None if "ivs:" in stack.run("ivs-ctl", "show").splitlines() else "'ivs-ctl show' lists no datapath ivs"
+    except SuiteError as error:
+        return str(error)
+
+
+_OTHERS = {Capability.SRIOV: _sets_functions, Capability.IVS: _switches_with_ivs}
 
 
 def _filtered_bridges() -> str | None:

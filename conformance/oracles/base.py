@@ -14,11 +14,14 @@ import abc
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from conformance.faults import injected
 from conformance.oracles.processes import Process
 from conformance.oracles.state import State, difference
+
+if TYPE_CHECKING:
+    from conformance.topology.switch import Switch
 
 Entry = dict[str, Any]
 
@@ -48,7 +51,10 @@ class Counter:
 
 
 class Oracle(abc.ABC):
-    """Looks at the network stack of the calling thread."""
+    """Looks at the network stack of the calling thread, and at the Open vSwitch that belongs to it."""
+
+    #: The stack's Open vSwitch. Its daemons and their files are nobody's doing; what is in its database is.
+    switch: Switch | None = None
 
     @abc.abstractmethod
     def link(self, name: str) -> Entry | None:
@@ -159,6 +165,15 @@ class Oracle(abc.ABC):
 
     # -- what follows from it ------------------------------------------------------------------------
 
+    def switch_rows(self) -> Mapping[str, Any]:
+        """Return the rows of the database of the stack's Open vSwitch, for :meth:`state`."""
+        return self.switch.rows() if self.switch else {}
+
+    def of_others(self, processes: Iterable[Process]) -> list[Process]:
+        """Return the processes that are not those of the stack's Open vSwitch."""
+        own = self.switch.pids() if self.switch else set()
+        return [one for one in processes if one.pid not in own]
+
     def need(self, name: str) -> Entry:
         """Return what there is to say of a device that a driver says it has made.
 
@@ -238,13 +253,18 @@ class Oracle(abc.ABC):
     def unannounced(self, what: str) -> Iterator[None]:
         """Assert that a piece of work changes nothing, and that the kernel tells its listeners of no write.
 
+        Nor is anything written to the database of an Open vSwitch.
+
         Raises:
             AssertionError: naming what was written.
         """
         self.rest()
         with self.listening() as told, self.unchanged(what):
+            written = len(self.switch.records()) if self.switch else 0
             yield
             heard = told()
+            if self.switch:
+                heard += [f"the switch's database, {record}" for record in self.switch.records()[written:]]
             if heard:
                 raise AssertionError(
                     f"{what}: there was nothing to do, and yet the kernel was written to: {', '.join(heard)}"

@@ -20,7 +20,7 @@ from conformance.freebsd_shell import run
 from conformance.oracles import freebsd_processes, freebsd_rules
 from conformance.oracles.base import Counter, Entry, Listing, Oracle, counted, is_link_local
 from conformance.oracles.processes import Process, section
-from conformance.oracles.state import LINK_LOCAL, RULE_SET, State
+from conformance.oracles.state import LINK_LOCAL, RULE_SET, SWITCH, State
 
 #: Seconds for the kernel to bring devices to rest before silence is asked of it.
 _REST_LIMIT = 20.0
@@ -132,7 +132,8 @@ class FreeBsdOracle(Oracle):
                 "route": {f"{text} #{count}" if count else text: "" for text, count in counted(routes)},
                 "setting": {key: value for key, _, value in settings},
                 RULE_SET: dict(self.rules()),
-                "process": section(self.processes()),
+                SWITCH: self.switch_rows(),
+                "process": section(self.of_others(self.processes())),
             }
         )
 
@@ -201,7 +202,8 @@ class FreeBsdOracle(Oracle):
         }
         texts = {name: f"$ {' '.join(argv)}\n{run(argv, check=False)}" for name, argv in commands.items()}
         texts["processes.txt"] = "".join(f"{one}\n" for one in self.processes())
-        return {**texts, **freebsd_rules.evidence()}
+        switch = self.switch.evidence() if self.switch else {}
+        return {**texts, **freebsd_rules.evidence(), **switch}
 
     def rest(self) -> None:
         """Wait until no address is looked for elsewhere any more."""

@@ -19,7 +19,7 @@ from conformance.errors import SuiteError
 from conformance.oracles import linux_processes, linux_rules
 from conformance.oracles.base import Counter, Entry, Listing, Oracle, counted, is_link_local
 from conformance.oracles.processes import Process, section
-from conformance.oracles.state import LINK_LOCAL, RULE_SET, State
+from conformance.oracles.state import LINK_LOCAL, RULE_SET, SWITCH, State
 
 #: Seconds for the kernel to bring links to rest (carrier, operational state) before silence is asked of it.
 _REST_LIMIT = 10.0
@@ -135,10 +135,14 @@ class LinuxOracle(Oracle):
                 "rule": _keyed(rules + _ip("-6", "rule", "show")),
                 RULE_SET: self.rules(),
                 "setting": _settings(),
-                "file": dict.fromkeys(_files(), ""),
-                "process": section(self.processes()),
+                SWITCH: self.switch_rows(),
+                "file": dict.fromkeys((path for path in _files() if not self._is_switch_file(path)), ""),
+                "process": section(self.of_others(self.processes())),
             }
         )
+
+    def _is_switch_file(self, path: str) -> bool:
+        return self.switch is not None and self.switch.owns(path)
 
     def rules(self) -> Mapping[str, str]:
         """Return what nft(8) and iptables' programs list."""
@@ -177,11 +181,12 @@ class LinuxOracle(Oracle):
         """Take down what the driver's process holds: descriptors, threads, child processes."""
         descriptors = [re.sub(r"\d+", "N", target) for target in self.descriptors()]
         children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
+        own = {*map(str, self.switch.pids())} if self.switch else set()
         return State(
             {
                 "descriptor": {f"{target} #{count}": "" for target, count in counted(descriptors)},
                 "thread": {f"{thread.name} #{count}": "" for count, thread in enumerate(threading.enumerate())},
-                "process": {pid: _command_line(pid) for pid in linux_processes.bury(children)},
+                "process": {pid: _command_line(pid) for pid in linux_processes.bury(children) if pid not in own},
             }
         )
 
@@ -210,7 +215,8 @@ class LinuxOracle(Oracle):
             connections = Path("/proc/thread-self/net/nf_conntrack").read_text()
         texts["processes.txt"] = "".join(f"{one}\n" for one in self.processes())
         texts["sockets.txt"] = "".join(f"{one}\n" for one in self.sockets())
-        return {**texts, **linux_rules.evidence(connections)}
+        switch = self.switch.evidence() if self.switch else {}
+        return {**texts, **linux_rules.evidence(connections), **switch}
 
     def rest(self) -> None:
         """Wait until no link is on its way from one state to another."""

@@ -19,6 +19,8 @@ class State:
 LINK_LOCAL = "link-local address"
 #: The section of what packet filters have.
 RULE_SET = "rule set"
+#: The section of what is in the database of an Open vSwitch.
+SWITCH = "switch's"
 #: Lines of a text that are said to have changed; whoever wants all has the evidence.
 _MOST_LINES = 10
 

@@ -44,6 +44,21 @@ class Holder(Endpoint, Protocol):
         ...
 
 
+class NetworkCard(abc.ABC):
+    """A network card with virtual functions. Its device is in the sandbox; theirs are nowhere, as those in guests."""
+
+    #: The name of its device.
+    name: str
+
+    @abc.abstractmethod
+    def set(self, number: int, *words: str) -> None:
+        """Set a virtual function as somebody else would, in the words of ip-link(8): ``"vlan", "7", "qos", "3"``."""
+
+    @abc.abstractmethod
+    def at_pci(self, number: int, device: str | None = None) -> str:
+        """Have a virtual function show in /sys as one of PCI's, with ``device`` as its own; return its PCI address."""
+
+
 class Stack(abc.ABC):
     """A network stack: the sandbox's own, or a guest's. Sockets opened in it work from anywhere."""
 

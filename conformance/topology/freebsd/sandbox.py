@@ -23,7 +23,9 @@ from conformance.topology.freebsd.endpoints import (
     opens_for,
 )
 from conformance.topology.freebsd.own import OwnEnd
+from conformance.topology.freebsd.switch import FreeBsdSwitch, own_place
 from conformance.topology.sandbox import ARRIVAL_LIMIT, Sandbox
+from conformance.topology.switch import Switch
 from refnet.netdev.driver import Kind
 
 #: Set in the jail: its name, as the host has it.
@@ -39,6 +41,8 @@ _FRANK = (
     "net.inet6.ip6.redirect=0",
     "net.inet.tcp.syncookies=0",
 )
+#: Devices that one script makes or destroys.
+_AT_ONCE = 20
 #: Times that another owner of an address is asked for, a second each.
 _ATTEMPTS = 30
 
@@ -61,6 +65,7 @@ class FreeBsdSandbox(FreeBsdStack, Sandbox):
         if run(["sysctl", "-n", "security.jail.jailed", "security.jail.vnet"]).split() != ["1", "1"]:
             raise SuiteError("this process is in no jail with a network stack of its own: a spec would change the host")
         self.look = FreeBsdOracle()
+        self.switch_place = own_place()
         self._is_detecting = False
         self._undo = contextlib.ExitStack()
         self.script(QUIET, "ifconfig lo0 127.0.0.1/8 up", f"sysctl -q -i {' '.join(_FRANK)} >/dev/null 2>&1 || true")
@@ -90,11 +95,13 @@ class FreeBsdSandbox(FreeBsdStack, Sandbox):
 
     def remove_plain(self, *devices: str) -> None:
         """Destroy them with ifconfig(8)."""
-        self.script(*(f"ifconfig {device} destroy" for device in devices))
+        for some in range(0, len(devices), _AT_ONCE):
+            self.script(*(f"ifconfig {device} destroy" for device in devices[some : some + _AT_ONCE]))
 
     def plain_cables(self, *names: str) -> None:
-        """Make epairs."""
-        self.script(*(f"ifconfig $(ifconfig epair create) name {name} up >/dev/null" for name in names))
+        """Make epairs; many take long where the processor is emulated."""
+        for some in range(0, len(names), _AT_ONCE):
+            self.script(*(f"ifconfig epair create name {name} up >/dev/null" for name in names[some : some + _AT_ONCE]))
 
     def foreign(self, name: str, kind: Kind) -> None:
         """Make the device with ifconfig(8)."""
@@ -154,6 +161,14 @@ class FreeBsdSandbox(FreeBsdStack, Sandbox):
             os.setresuid(_DAEMON, _DAEMON, _DAEMON)
         except OSError as error:
             raise SuiteError(f"the privileges cannot be dropped: {error}") from None
+
+    # -- switches -------------------------------------------------------------------------------------
+
+    def open_vswitch(self) -> Switch:
+        """Start one whose devices end with it."""
+        if self.look.switch is None:
+            self.look.switch = FreeBsdSwitch(self, self.switch_place)
+        return self.look.switch
 
     # -- firewalls ------------------------------------------------------------------------------------
 
@@ -222,4 +237,5 @@ class FreeBsdSandbox(FreeBsdStack, Sandbox):
         return f"jexec {os.environ[JAIL]} sh"
 
     def leave(self) -> None:
-        """Do nothing: jail and process end together."""
+        """End the switch, whose files are the host's; jail and process end together."""
+        self.end_switch()

@@ -16,6 +16,7 @@ from conformance.errors import SuiteError
 from conformance.oracles.linux import LinuxOracle
 from conformance.topology.base import Guest, Holder, Stack
 from conformance.topology.linux import namespaces, rules
+from conformance.topology.linux.cards import SimulatedCard
 from conformance.topology.linux.endpoints import LinuxGuest, LinuxStack, NearEnd, TapHolder, frank, opens_for, quiet
 from conformance.topology.linux.own import OwnEnd
 from conformance.topology.sandbox import ARRIVAL_LIMIT, Sandbox
@@ -76,6 +77,12 @@ class LinuxSandbox(LinuxStack, Sandbox):
     def near_end(self, guest: Guest) -> Holder:
         """Return an endpoint on the near end of a guest's cable."""
         return NearEnd(self, guest)
+
+    def network_card(self, name: str = "card0", *, vfs: int) -> SimulatedCard:
+        """Make it with netdevsim."""
+        card = SimulatedCard(self, name, vfs)
+        self._undo.callback(card.close)
+        return card
 
     def remove_plain(self, *devices: str) -> None:
         """Delete them with ip(8)."""
@@ -233,6 +240,7 @@ class LinuxSandbox(LinuxStack, Sandbox):
 
     def leave(self) -> None:
         """End what still runs in the namespace, bring the calling thread back, and let go of it."""
+        self.end_switch()
         for one in self.look.processes():
             with contextlib.suppress(OSError):
                 os.kill(one.pid, signal.SIGKILL)
