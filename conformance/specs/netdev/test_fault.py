@@ -129,6 +129,8 @@ def facts(net: Sandbox, scene: Scene) -> Facts:
         found[f"bridge of {device}"] = link.get("master")
         if kind_of(link) != "veth":  # its MAC address is random
             found[f"MAC address of {device}"] = link["address"]
+        if "vfinfo_list" in link:
+            found[f"virtual functions of {device}"] = link["vfinfo_list"]
         found[f"addresses of {device}"] = listing.cidrs(device)
         found[f"routes through {device}"] = [
             (route["dst"], route.get("gateway"), route.get("metric"), route.get("prefsrc"))
