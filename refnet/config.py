@@ -1,6 +1,7 @@
 """Which class does the work: chosen by an option, by entry-point name or as ``package.module:Class``.
 
-And where Open vSwitch is found. What a caller names wins, then what :func:`configure` was told, then the environment.
+And where Open vSwitch and the files of DHCP are. What a caller names wins, then what :func:`configure` was told, then
+the environment.
 """
 
 from __future__ import annotations
@@ -14,12 +15,17 @@ from refnet.errors import DriverNotFound, Unsupported
 
 T = TypeVar("T")
 
+#: The name, in each group, of what has its work done by a privileged daemon.
+PRIVSEP = "privsep"
+
 #: Drivers that come with refnet. They are not entry points, so that a copy of the package that was never
 #: installed (carried into a virtual machine, say) finds them as well, and so that finding one costs no scan.
 _BUILT_IN: dict[str, dict[str, str]] = {
     "refnet.netdev": {
         "linux": "refnet.netdev.linux:LinuxNetDevDriver",
         "freebsd": "refnet.netdev.freebsd:FreeBSDNetDevDriver",
+        # The driver of another process, which may do it: see refnet.privsep.
+        PRIVSEP: "refnet.privsep:PrivsepNetDev",
     },
     "refnet.firewall": {
         "iptables": "refnet.firewall.iptables:IptablesManager",
@@ -29,8 +35,12 @@ _BUILT_IN: dict[str, dict[str, str]] = {
         "nftables": "refnet.firewall.nftables:NftablesManager",
         "pf": "refnet.firewall.pf:PfManager",
         "null": "refnet.firewall.null:NullFirewall",
+        PRIVSEP: "refnet.privsep:PrivsepFirewall",
     },
-    "refnet.dhcp": {"dnsmasq": "refnet.dhcp.dnsmasq:DnsmasqManager"},
+    "refnet.dhcp": {
+        "dnsmasq": "refnet.dhcp.dnsmasq:DnsmasqManager",
+        PRIVSEP: "refnet.privsep:PrivsepDhcp",
+    },
 }
 
 _PLATFORM_DEFAULT: dict[str, dict[str, str]] = {
@@ -39,21 +49,38 @@ _PLATFORM_DEFAULT: dict[str, dict[str, str]] = {
     "refnet.dhcp": {"linux": "dnsmasq", "freebsd": "dnsmasq"},
 }
 
-#: What :func:`configure` was told, by the group of entry points, and "refnet.ovsdb".
+#: What :func:`configure` was told, by the group of entry points, and "refnet.ovsdb", "refnet.dhcp_directory".
 _configured: dict[str, str] = {}
 
 
 def configure(
-    *, netdev: str | None = None, firewall: str | None = None, dhcp: str | None = None, ovsdb: str | None = None
+    *,
+    netdev: str | None = None,
+    firewall: str | None = None,
+    dhcp: str | None = None,
+    ovsdb: str | None = None,
+    dhcp_directory: str | None = None,
 ) -> None:
-    """Set options for this process: classes as :func:`choice` takes them, and where Open vSwitch's database is.
+    """Set options for this process: classes as :func:`choice` takes them, and where things are.
 
     ``ovsdb`` is a connection method of ovsdb-client(1), such as ``unix:/run/openvswitch/db.sock`` or
-    ``tcp:127.0.0.1:6640``. None leaves an option as it is; "" takes it back. Drivers see it at their next connection.
+    ``tcp:127.0.0.1:6640``; ``dhcp_directory`` is where a :class:`~refnet.dhcp.manager.DhcpManager` that is told none
+    keeps its files. None leaves an option as it is; "" takes it back. Drivers see it at their next connection.
     """
-    for name, value in (("netdev", netdev), ("firewall", firewall), ("dhcp", dhcp), ("ovsdb", ovsdb)):
+    for name, value in (
+        ("netdev", netdev),
+        ("firewall", firewall),
+        ("dhcp", dhcp),
+        ("ovsdb", ovsdb),
+        ("dhcp_directory", dhcp_directory),
+    ):
         if value is not None:
             _configured[f"refnet.{name}"] = value
+
+
+def dhcp_directory() -> str | None:
+    """Return where DHCP's files are, as configured; None: where they are by default."""
+    return _configured.get("refnet.dhcp_directory") or None
 
 
 def ovsdb() -> str:
@@ -89,6 +116,11 @@ def choice(group: str, option: str | None = None) -> str:
             f"name one as 'package.module:Class'",
             capability=group,
         ) from None
+
+
+def is_privsep(group: str, chosen: str) -> bool:
+    """Say whether a choice in ``group`` is what has its work done by a privileged daemon, by name or by path."""
+    return chosen in (PRIVSEP, _BUILT_IN[group][PRIVSEP])
 
 
 def load_class(group: str, chosen: str, base: type[T]) -> type[T]:

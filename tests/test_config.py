@@ -46,8 +46,10 @@ of-another-group = installed_drivers:Good
 
 
 @pytest.fixture(autouse=True)
-def no_choice_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("REFNET_NETDEV", raising=False)
+def no_choice_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("REFNET_NETDEV", "REFNET_OVSDB", "OVS_RUNDIR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(config, "_configured", {})
 
 
 @pytest.fixture
@@ -83,6 +85,39 @@ def test_an_option_wins_over_the_environment_and_that_over_the_platform(monkeypa
     monkeypatch.setenv("REFNET_NETDEV", "from-environment")
     assert config.choice(GROUP) == "from-environment"
     assert config.choice(GROUP, "from-option") == "from-option"
+
+
+def test_what_is_configured_goes_before_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REFNET_NETDEV", "from-environment")
+    monkeypatch.setenv("REFNET_OVSDB", "tcp:192.0.2.1:6640")
+    config.configure(netdev="configured", ovsdb="unix:/srv/db.sock", dhcp_directory="/srv/dhcp")
+    assert (config.choice(GROUP), config.ovsdb(), config.dhcp_directory()) == (
+        "configured",
+        "unix:/srv/db.sock",
+        "/srv/dhcp",
+    )
+    assert config.choice(GROUP, "from-option") == "from-option"
+    config.configure(firewall="null")
+    assert config.choice(GROUP) == "configured", "what is not given stays"
+    config.configure(netdev="", ovsdb="", dhcp_directory="")
+    assert (config.choice(GROUP), config.ovsdb(), config.dhcp_directory()) == (
+        "from-environment",
+        "tcp:192.0.2.1:6640",
+        None,
+    )
+
+
+def test_open_vswitch_is_where_it_is_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert config.ovsdb() == "unix:/var/run/openvswitch/db.sock"
+    monkeypatch.setenv("OVS_RUNDIR", "/srv/ovs")
+    assert config.ovsdb() == "unix:/srv/ovs/db.sock"
+
+
+def test_the_daemons_classes_are_known_by_name_and_by_path() -> None:
+    for group, name in (("netdev", "PrivsepNetDev"), ("firewall", "PrivsepFirewall"), ("dhcp", "PrivsepDhcp")):
+        assert config.is_privsep(f"refnet.{group}", config.PRIVSEP)
+        assert config.is_privsep(f"refnet.{group}", f"refnet.privsep:{name}")
+        assert not config.is_privsep(f"refnet.{group}", "linux")
 
 
 def test_nothing_is_no_choice(monkeypatch: pytest.MonkeyPatch) -> None:

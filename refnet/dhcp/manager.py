@@ -20,7 +20,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from refnet import names
+from refnet import config, names
 from refnet.dhcp.capabilities import Capability, needs
 from refnet.dhcp.leases import Lease
 from refnet.dhcp.network import DhcpNetwork, Host
@@ -81,7 +81,8 @@ class DhcpManager(abc.ABC):
         Args:
             directory: where networks, leases and what the servers read are kept, made if missing. It has to be one's
                 own, outlive reboots if leases shall, and be one that the server's user can get into. Without it:
-                ``/var/lib/refnet/dhcp`` on Linux, ``/var/db/refnet/dhcp`` on FreeBSD.
+                that of :func:`refnet.config.configure`, else ``/var/lib/refnet/dhcp`` on Linux,
+                ``/var/db/refnet/dhcp`` on FreeBSD.
             firewall: has rules that let clients ask (DHCP, DHCPv6, DNS, router solicitations), and that fill in the
                 checksums of answers where the backend can; they come with the server and go with it.
             time_limit: seconds that a call waits for locks, and for a server to start, to reload or to end.
@@ -91,7 +92,7 @@ class DhcpManager(abc.ABC):
         """
         if firewall is not None and not isinstance(firewall, FirewallManager):
             raise InvalidArgument(f"{shown(firewall)} is no FirewallManager: get one by refnet.firewall.get_manager(…)")
-        self.directory = _directory(directory)
+        self.directory = checked_directory(directory)
         self.firewall = firewall
         self.time_limit = names.seconds(time_limit, "time limit")
 
@@ -226,7 +227,13 @@ class DhcpManager(abc.ABC):
                 raise Unsupported(reason, capability=capability, device=network.device)
 
 
-def _directory(path: str | Path | None) -> Path:
+def checked_directory(path: str | Path | None) -> Path:
+    """Return a directory that a manager can have; None: the one that is configured, or the platform's.
+
+    Raises:
+        InvalidArgument: a server could not be told of it.
+    """
+    path = config.dhcp_directory() if path is None else path
     if path is None:
         return Path("/var/db/refnet/dhcp" if sys.platform.startswith("freebsd") else "/var/lib/refnet/dhcp")
     # dnsmasq is given paths in options that have several values, divided by commas.
