@@ -56,25 +56,29 @@ def probe(capability: Capability, variant: str) -> str | None:
 
 def _try(capability: Capability, variant: str) -> None:
     if capability is Capability.LAYER2:
+        look = ["ebtables", "-t", "nat", "-L"]
         if ebtables.is_legacy("ebtables"):
-            _run(["ebtables", "-t", "nat", "-N", "probe"], "", Tools(4))
+            _run(["ebtables", "-t", "nat", "-N", "probe"], "", Tools(4), look)
         else:
-            _run(["ebtables-restore", "--noflush"], _BRIDGE, Tools(4))
+            _run(["ebtables-restore", "--noflush"], _BRIDGE, Tools(4), look)
         return
     table, built_in, rule = _RULES[capability]
     using = Tools(6 if capability in _SIX else 4, variant)
     text = f"*{table}\n:probe - [0:0]\n-A probe {rule}\n-A {built_in} -j probe\nCOMMIT\n"
-    _run([using.program("restore"), "--noflush", "--wait", str(int(_LIMIT))], text, using)
+    argv = [using.program("restore"), "--noflush", "--wait", str(int(_LIMIT))]
+    _run(argv, text, using, [*argv, "--test"])
 
 
-def _run(argv: list[str], text: str, using: Tools) -> None:
+def _run(argv: list[str], text: str, using: Tools, look: list[str]) -> None:
+    """Run a program where it changes nothing of the host's, or where that cannot be, what only looks."""
     if not shutil.which(argv[0]):
         raise ToolMissing(f"{argv[0]} is not installed: install Debian's package {tools.PACKAGE}", tool=argv[0])
     try:
         done = process.run(apart(argv), stdin=text, expect=(0, MAY_NOT), time_limit=3 * _LIMIT)
         if done.status == MAY_NOT:
             # No namespaces for this process: then what can be seen without committing anything.
-            process.run([*argv, "--test"], stdin=text, time_limit=3 * _LIMIT)
+            argv = look
+            process.run(argv, stdin=text, time_limit=3 * _LIMIT)
     except CommandFailed as failed:
         # Of the tool, and not of the program that has become it.
         failed = CommandFailed(argv, failed.status, failed.stdout, failed.stderr, time_limit=3 * _LIMIT)
