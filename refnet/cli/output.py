@@ -24,6 +24,8 @@ from refnet.errors import (
     RefnetError,
     RuleError,
     ServerFailed,
+    SwitchRefused,
+    SwitchUnreachable,
     Unsupported,
     WrongKind,
 )
@@ -128,7 +130,7 @@ def device_text(device: Device) -> str:
         ("group", None if device.group is None else f"gid {device.group}"),
     ]
     rows += [("address", row) for row in table([_address_row(address) for address in device.addresses])]
-    return "".join(f"{row}\n" for row in table([(key, value) for key, value in rows if value is not None]))
+    return lines_of(rows)
 
 
 def _address_row(address: Address) -> tuple[str, ...]:
@@ -154,6 +156,11 @@ def capabilities_text(reasons: Mapping[str, str | None]) -> str:
     return "".join(f"{row}\n" for row in table(rows))
 
 
+def lines_of(rows: Iterable[tuple[str, str | None]]) -> str:
+    """Return keys and values as lines; what has no value has no line."""
+    return "".join(f"{row}\n" for row in table([(key, value) for key, value in rows if value is not None]))
+
+
 def table(rows: Iterable[tuple[str, ...]]) -> list[str]:
     """Return rows with their columns aligned, two spaces apart."""
     cells = [[printable(cell) for cell in row] for row in rows]
@@ -173,6 +180,7 @@ _NEXT = (
     (RuleError, "nothing has changed"),
     (NotRunning, "'refnet dhcp start FILE' starts one"),
     (AddressInUse, "see who has it with 'ss -lunp' (FreeBSD: 'sockstat -l'), and stop it or use another address"),
+    (SwitchRefused, "the switch's log may say more"),
     (ServerFailed, "the network's log may say more"),
     (LeaseOfAnother, "name its holder, or let it be"),
     ((NoAnswer, DumpInterrupted), "try again"),
@@ -231,9 +239,13 @@ def _next_step(error: BaseException, options: Namespace) -> str:
         return "choose another value" if error.errno else f"see '{options.prog} --help'"
     if isinstance(error, AlreadyEnslaved):
         by_hand = f"first 'refnet bridge remove-port -- {error.master} {error.device}'"
+        if options.words.startswith("ovs "):
+            by_hand = f"take it out of {error.master} first"
         return "give --move" if "move" in options else by_hand
     if isinstance(error, AlreadyExists) and error.operation == "create_bridge":
         return "'refnet bridge ensure' takes one that is there"
+    if isinstance(error, SwitchUnreachable) and error.capability.startswith("ovs"):
+        return "start it, or say with --ovsdb or REFNET_OVSDB where it is"
     if isinstance(error, Unsupported):
         command = " ".join(["refnet", *_area(options), "capabilities"])
         # A platform without any driver is no capability.

@@ -31,6 +31,7 @@ ENVIRONMENT
   REFNET_NETDEV    the device driver to use where --driver is not given
   REFNET_FIREWALL  the firewall to use where --driver is not given
   REFNET_DHCP      the DHCP backend to use where --driver is not given
+  REFNET_OVSDB     where Open vSwitch's database is where --ovsdb is not given
   REFNET_DEBUG     if not empty, a bug (status 70) is shown with its traceback"""
 
 
@@ -111,6 +112,11 @@ def switch(text: str) -> bool:
     if text not in ("on", "off"):
         raise argparse.ArgumentTypeError(f"{text!r} is neither 'on' nor 'off'")
     return text == "on"
+
+
+def tags(text: str) -> tuple[int, ...]:
+    """Read 802.1Q tags, divided by commas."""
+    return tuple(whole_number(part) for part in text.split(","))
 
 
 def name_or_number(text: str) -> int | str:
