@@ -20,7 +20,7 @@ WHERE = $(if $(filter-out local,$(ENV)),--env $(ENV)) $(if $(DISK),--disk '$(DIS
 OPTIONS = $(WHERE) $(if $(NETDEV),--netdev $(NETDEV)) $(if $(FIREWALL),--firewall $(FIREWALL)) \
 	$(if $(DHCP),--dhcp $(DHCP)) $(if $(N),-n $(N)) $(ARGS)
 
-.PHONY: help setup conformance test test-environments images-test linux-image freebsd-image mutants lint bench manifest clean
+.PHONY: help setup conformance test test-environments nova-test images-test linux-image freebsd-image mutants lint bench manifest clean
 
 help: ## list the targets
 	@echo "usage: make TARGET [VARIABLE=value …]"
@@ -58,6 +58,11 @@ test-environments: ## run the tests that need an engine, virtual machines and a 
 	@.ci/setup --for environments
 	@.ci/with-engine $(PYTHON_IN_VENV) -m pytest -q tests/environments $(ARGS)
 
+nova-test: ## run Nova's, os-vif's and Neutron's own code over refnet, from PyPI in .venv-nova
+	@.ci/setup --for nova
+	@$(if $(filter linux-vm,$(ENV)),.ci/setup --for linux-vm && .venv-nova/bin/python -W ignore tests/nova/in_linux_vm.py \
+		,.venv-nova/bin/python -m conformance.environments.local .venv-nova/bin/python -m pytest -q tests/nova) $(ARGS)
+
 images-test: ## see that a container and a VM of images/linux have what the specs ask for
 	@.ci/setup --for images
 	@.ci/with-engine $(PYTHON_IN_VENV) -m pytest -q tests/images $(ARGS)
@@ -83,4 +88,4 @@ manifest: setup ## write conformance/manifest.json anew, after a spec has come
 	@.venv/bin/refnet-conformance specs --json >build-manifest.json && mv build-manifest.json conformance/manifest.json
 
 clean: ## remove what the targets have made in this folder
-	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv .venv-nova build .mypy_cache .ruff_cache .pytest_cache .hypothesis
