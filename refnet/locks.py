@@ -32,7 +32,7 @@ def held(name: str, *, time_limit: float = DEFAULT_TIME_LIMIT) -> Iterator[int]:
         LockTimeout: somebody else held it all the time.
         PermissionDenied: the lock's directory cannot be written.
     """
-    path = _directory() / f"{name}.lock"
+    path = directory() / f"{name}.lock"
     descriptor = _acquire(path, time_limit)
     try:
         yield descriptor
@@ -54,7 +54,7 @@ def reading(name: str, *, time_limit: float = DEFAULT_TIME_LIMIT) -> Iterator[No
         LockTimeout: somebody wrote all the time.
         PermissionDenied: the lock's directory cannot be written.
     """
-    path = _directory() / f"{name}.lock"
+    path = directory() / f"{name}.lock"
     with held(f"{name}-gate", time_limit=time_limit):
         descriptor = _acquire(path, time_limit, fcntl.LOCK_SH)
     try:
@@ -119,7 +119,7 @@ def _is_file_at(descriptor: int, path: Path) -> bool:
     return (opened.st_dev, opened.st_ino) == (at_path.st_dev, at_path.st_ino)
 
 
-def _directory() -> Path:
+def directory() -> Path:
     """Return a directory that only this user can write, made if missing."""
     run = Path("/run") if Path("/run").is_dir() else Path("/var/run")
     path = run / "refnet"

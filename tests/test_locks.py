@@ -45,7 +45,7 @@ def name() -> str:
 @pytest.fixture
 def path(name: str) -> Path:
     """The file of that lock."""
-    return locks._directory() / f"{name}.lock"
+    return locks.directory() / f"{name}.lock"
 
 
 @pytest.fixture
