@@ -96,6 +96,8 @@ def update_dhcp_hostfile_with_text(dev: str, hosts_text: str) -> None:
         InvalidArgument: a line cannot be read.
         Others: what :meth:`DhcpManager.update` raises, :class:`~refnet.errors.NotRunning` among them.
     """
+    if not isinstance(hosts_text, str):
+        raise InvalidArgument(f"hosts are a text, not {shown(hosts_text)}")
     manager = _manager()
     network = manager.network(dev)
     known = {mac: host for host in network.hosts for mac in host.mac_addresses}
@@ -196,7 +198,13 @@ def _fixed_ips(context: Any, network_ref: Any, *, every_host: bool = False) -> l
             "configure(fixed_ips=lambda context, network, host: …)"
         )
     host = options.host if field(network_ref, "multi_host", False) and not every_host else None
-    return list(options.fixed_ips(context, network_ref, host))
+    return _listed(options.fixed_ips(context, network_ref, host))
+
+
+def _listed(fixedips: object) -> list[Any]:
+    if not isinstance(fixedips, Iterable) or isinstance(fixedips, str | bytes):
+        raise InvalidArgument(f"fixed IPs are a list of mappings or objects, not {shown(fixedips)}")
+    return list(fixedips)
 
 
 def _guests(fixedips: Iterable[Any]) -> list[_Guest]:
@@ -207,7 +215,7 @@ def _guests(fixedips: Iterable[Any]) -> list[_Guest]:
     # What a line of dnsmasq's is made of is no more than one word each.
     found: dict[str, _Guest] = {}
     taken: set[str] = set()
-    for one in fixedips:
+    for one in _listed(fixedips):
         said = text(field(one, "virtual_interface", None), "address")
         mac = mac_address(said) if said and field(one, "allocated", False) else None
         if mac is None or mac in found:

@@ -156,6 +156,21 @@ def test_a_guest_is_one_line(net: Sandbox, wrong: SimpleNamespace) -> None:
     assert linux_net.get_dhcp_hosts(None, network(), [named]) == f"{MAC},10.0.0.3,net:NW-7"
 
 
+@pytest.mark.parametrize("wrong", [None, 7, "10.0.0.3"])
+def test_what_is_no_list_of_hosts_is_refused(net: Sandbox, wrong: Any) -> None:
+    linux_net.configure(fixed_ips=lambda context, network, host: wrong)
+    for call in (
+        lambda: linux_net.restart_dhcp(None, "br100", network(), wrong),
+        lambda: linux_net.update_dhcp(None, "br100", network()),
+        lambda: linux_net.get_dns_hosts(None, network()),
+        lambda: linux_net.get_dhcp_hosts(None, network(), wrong),
+    ):
+        with pytest.raises(InvalidArgument, match="fixed IPs"):
+            call()
+    with pytest.raises(InvalidArgument, match="text"):
+        linux_net.update_dhcp_hostfile_with_text("br100", None)  # type: ignore[arg-type]
+
+
 def test_only_the_first_interface_of_a_guest_is_told_a_gateway(net: Sandbox) -> None:
     linux_net.configure(use_single_default_gateway=True)
     first = fixed_ip("10.0.0.3", MAC, "web", default_route=False)
