@@ -327,7 +327,8 @@ class Model:
 
     def _leave(self, chain: Chain) -> None:
         """Have the chains that a chain jumps to forget it: its rules go."""
-        for name in chain.jumps:
+        # Of a jump that was taken out, the count is left, and its target may be gone.
+        for name in (name for name, count in chain.jumps.items() if count > 0):
             target = self.chains[chain.table, name]
             self._touch(target.key)
             del target.callers[chain.name]

@@ -123,6 +123,16 @@ def test_a_chain_goes_with_its_rules_and_the_jumps_to_it(manager: NullFirewall) 
     assert manager.rules("local") == (Rule(Jump("inst-10"), destination="10.0.0.1"),)
 
 
+def test_chains_go_from_the_inner_to_the_outer(manager: NullFirewall) -> None:
+    table = manager.ipv4["filter"]
+    for name in ("inner", "outer"):
+        table.add_chain(name)
+    table.add_rule("outer", "-j $inner")
+    for name in ("inner", "outer"):
+        table.remove_chain(name)
+    assert not {"inner", "outer"} & {name for _, name, _ in manager.chains()}
+
+
 def test_an_unknown_chain_is_logged_when_removed_and_refused_when_added_to(
     manager: NullFirewall, caplog: pytest.LogCaptureFixture
 ) -> None:
