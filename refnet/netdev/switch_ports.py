@@ -106,7 +106,7 @@ class SwitchPorts:
         ``dpdkvhostuser`` and ``dpdkvhostuserclient`` have no device; the latter needs ``vhost_server_path``, the
         hypervisor's socket. ``mtu`` is in bytes.
 
-        ``tag`` (1 to 4094, or 4095: where Neutron keeps ports that nobody may reach) makes an access port; with
+        ``tag`` (1 to 4094, or 4095: where Neutron keeps ports until it knows their network) makes an access port; with
         ``trunks`` a trunk whose untagged frames belong to it, and ``trunks`` alone a trunk of these tags.
         ``vlan_mode`` says otherwise. Where one of the three is given, the others are taken off the port. Where none is,
         a port that is there keeps what it has: the VLAN of a virtual interface may be another program's to set.
