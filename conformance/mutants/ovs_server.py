@@ -132,16 +132,3 @@ def ovs_ports_listed_stale(base: Any) -> type[NetDevDriver]:
                 vsctl("--no-wait", "set", "Bridge", bridge, f"ports={','.join([*known, own])}")
 
     return Wrong
-
-
-@mutant(
-    "ovs-128-ports",
-    "knows of 128 ports at most",
-    {"OV-19": "the driver tells of 128 ports"},
-)
-def ovs_128_ports(base: Any) -> type[NetDevDriver]:
-    class Wrong(base):  # type: ignore[misc]
-        def ovs_ports(self, bridge: str) -> tuple[str, ...]:
-            return tuple(super().ovs_ports(bridge)[:128])
-
-    return Wrong

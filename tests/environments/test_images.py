@@ -82,7 +82,7 @@ def test_every_file_that_shapes_the_image_changes_its_hash(recipe):
     for path in sorted(folder.iterdir()):
         path.write_text(f"{path.read_text()}#")
         seen.add(images.recipe_hash(folder))
-    assert len(seen) == 1 + len(list(folder.iterdir())) == 7
+    assert len(seen) == 1 + len(list(folder.iterdir())) == 8
 
 
 def test_the_files_of_the_recipe_are_all_hashed_but_those_that_do_not_shape_it():

@@ -523,3 +523,25 @@ def test_a_transaction_that_the_database_refuses_is_told_in_its_words(ovs, switc
         ovs.set_ovs_port_vlan("tap1", tag=5)
     assert injected.hit
     assert "unknown method" in (caught.value.detail or "").lower()
+
+
+def test_processes_that_want_the_same_bridge_and_gateway_all_get_them(switch, driver):
+    def cycle():
+        with LinuxNetDevDriver() as own:
+            for _ in range(6):
+                own.ensure_ovs_bridge("br7", datapath_type="netdev")
+                own.create_ovs_vif_port("br7", "gw7", "id", MAC, interface_type="internal")
+
+    children = []
+    for _ in range(4):
+        child = os.fork()
+        if not child:
+            try:
+                cycle()
+            except BaseException as error:
+                os.write(2, f"child: {error!r}\n".encode())
+                os._exit(1)
+            os._exit(0)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 4
+    assert driver.ovs_ports("br7") == ("gw7",)

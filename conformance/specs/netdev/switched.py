@@ -148,7 +148,8 @@ def _withheld(
                 net.delivers(
                     through[0], net.frame(*through), through[1], what=f"{what}: another way through the switch"
                 )
-        fence = (control, net.frame(control, receiver, vlan=control_tag))
+        # A way of the control's own address may be remembered from before the call, and lead nowhere now.
+        fence = (control, net.frame(control, receiver, source=net.new_mac(), vlan=control_tag))
         net.withholds(sender, frame, receiver, fence=fence, what=f"{what}: a frame to {frame.data[:6].hex(':')}")
     # The control comes by another port, and about the first frame of a kind a kernel asks the switch: one that has been
     # overtaken by its own control is here by now, when the controls of others have come.

@@ -32,7 +32,7 @@ _MAC = "02:00:00:00:00:0b"
 _PATIENCE = 60.0
 #: More requests than any call makes.
 _MOST_REQUESTS = 200
-_PROCESSES, _EACH, _MANY, _SOME = 4, 10, 200, 20
+_PROCESSES, _EACH = 4, 10
 
 
 @spec(
@@ -288,45 +288,3 @@ def test_several_at_once(netdev: DriverUnderTest, net: Sandbox) -> None:
     finally:
         # Made by others, it is taken back by nobody.
         netdev.delete_ovs_bridge("br-new")
-
-
-@spec(
-    "OV-19",
-    "200 ports are created, each with a number and ids of its own; the first and the last carry frames, others are "
-    "deleted, and the rest goes with the bridge.",
-    level="full",
-    capability=OVS,
-)
-def test_many_ports(netdev: DriverUnderTest, net: Sandbox) -> None:
-    made(netdev, net, "br-int")
-    names = [f"many{at}" for at in range(_MANY)]
-    net.plain_cables(*names)
-    try:
-        first = net.guest("first")
-        plug(netdev, "br-int", first)
-        for name in names:
-            netdev.create_ovs_vif_port("br-int", name, name, _MAC)
-        last = net.guest("last")
-        plug(netdev, "br-int", last)
-        rows = net.open_vswitch().rows()
-        found = {name: rows.get(f"Interface {name}", {}) for name in names}
-        missing = [name for name, row in found.items() if row.get("external_ids", {}).get("iface-id") != name]
-        assert not missing, f"of {_MANY} ports, {len(missing)} are not there with their ids: {', '.join(missing[:9])}"
-        numbers = {row.get("ofport") for row in found.values()}
-        assert len(numbers) == _MANY and all(isinstance(one, int) and one > 0 for one in numbers), (
-            f"{_MANY} ports have {len(numbers)} numbers"
-        )
-        told = netdev.ovs_ports("br-int")
-        assert told == tuple(sorted([*names, first.port, last.port])), f"the driver tells of {len(told)} ports"
-        net.delivers(first, net.frame(first, last), last, what="unicast past 200 ports")
-        for name in names[:_SOME]:
-            netdev.delete_ovs_vif_port("br-int", name, delete_dev=False)
-        found_now = {*net.open_vswitch().vsctl("list-ports", "br-int").split()}
-        wanted = {*names[_SOME:], first.port, last.port}
-        assert found_now == wanted, f"{_SOME} ports were deleted, and of the others {len(wanted - found_now)} are gone"
-        net.delivers(last, net.frame(last, first), first, what="unicast after ports were deleted")
-        netdev.delete_ovs_bridge("br-int")
-        left = [name for name in net.open_vswitch().rows() if name.startswith("Port ")]
-        assert not left, f"the bridge is deleted, and {len(left)} of its ports are still there"
-    finally:
-        net.remove_plain(*names)

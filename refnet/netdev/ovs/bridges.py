@@ -48,7 +48,7 @@ class SwitchBridges(SwitchBase):
 
         def work(session: Session) -> None:
             self._look_for_leftovers(session)
-            self._check_bridge_possible(session.view, bridge, datapath_type)
+            self._check_bridge_possible(session, bridge, datapath_type)
             session.apply(wanted, f"refnet: ensure_ovs_bridge {bridge}", bridge=bridge)
             self._check_bridge(session, bridge)
             self._finish_device(session, bridge, mac=mac, mtu=wanted_mtu)
@@ -65,17 +65,18 @@ class SwitchBridges(SwitchBase):
             return [] if there is None else plan.without_bridge(view, there)
 
         def work(session: Session) -> None:
+            if session.view.bridge(bridge) is None and self.device_exists(bridge):
+                # It may be of a bridge that somebody has just made, or one that the switch is about to take away.
+                session.refresh()
+                session.catch_up()
+                if session.view.bridge(bridge) is None and self.device_exists(bridge):
+                    raise WrongKind(f"{bridge} is no bridge of Open vSwitch", device=bridge)
             if session.view.bridge(bridge) is not None:
                 # A bridge with all that hangs on it is not put back: first see that the switch does anything at all.
                 session.alive()
                 session.apply(unwanted, f"refnet: delete_ovs_bridge {bridge}")
                 if not self._gone(bridge):
                     raise SwitchRefused(f"Open vSwitch has deleted {bridge}, and its device is still there")
-            elif self.device_exists(bridge):
-                # It may be one that the switch is about to take away: a call was killed half way.
-                session.catch_up()
-                if self.device_exists(bridge):
-                    raise WrongKind(f"{bridge} is no bridge of Open vSwitch", device=bridge)
 
         self.switch.run(work)
 
@@ -90,7 +91,10 @@ class SwitchBridges(SwitchBase):
 
         return self.switch.run(work)
 
-    def _check_bridge_possible(self, view: View, bridge: str, datapath_type: str | None) -> None:
+    def _check_bridge_possible(self, session: Session, bridge: str, datapath_type: str | None) -> None:
+        view = session.view
+        if view.bridge(bridge) is None and view.port_of_interface(bridge) is None and self.device_exists(bridge):
+            session.refresh()  # somebody may have made the bridge since it was looked for
         there = view.bridge(bridge)
         if there is None and view.port_of_interface(bridge) is None and self.device_exists(bridge):
             raise WrongKind(f"{bridge} is a device of the system, and no bridge of Open vSwitch", device=bridge)

@@ -222,7 +222,7 @@ class Session:
                 refusal = str(refused)
                 if not refused.again:
                     break
-                self.replica.daemon_is_there(time.monotonic() + ANSWER)
+                self.refresh()
                 continue
             self._taken_over(number)
             return True
@@ -243,6 +243,10 @@ class Session:
             SwitchUnreachable: it does not.
         """
         self._taken_over(int(self.view.root.columns["next_cfg"]))
+
+    def refresh(self) -> None:
+        """See that what stands in the database at this moment is in the view."""
+        self.replica.daemon_is_there(time.monotonic() + ANSWER)
 
     def wait_for(self, done: Callable[[], bool]) -> bool:
         """Take in what the switch tells until ``done``, or until it should have been."""

@@ -81,6 +81,9 @@ class SwitchedPorts(SwitchBase):
             self._look_for_leftovers(session)
             there = plan.own_port(session.view, plan.needed_bridge(session.view, bridge), dev)
             _check_type(session.view, kind)
+            if kind == INTERNAL and there is None and self.device_exists(dev):
+                session.refresh()  # somebody may have made the port since it was looked for
+                there = plan.own_port(session.view, plan.needed_bridge(session.view, bridge), dev)
             device = self._device_for(dev, there, kind, later=device_later)
             mend = not device_later or device is not None
             deaf = self._without_deaf(session, there) if device is not None and kind == SYSTEM else None
