@@ -24,6 +24,7 @@ from refnet.errors import (
     NoSuchDevice,
     RefnetError,
     RuleError,
+    SwitchUnreachable,
     TeardownFailed,
     ToolMissing,
     Unsupported,
@@ -39,6 +40,7 @@ MORE: dict[type[RefnetError], dict[str, Any]] = {
     LeaseOfAnother: {"holder": "52:54:00:12:34:56"},
     RuleError: {"rule": "-j NOWHERE"},
     TeardownFailed: {"errors": ()},
+    SwitchUnreachable: {"capability": "ovs"},
     Unsupported: {"capability": "vlan"},
     ToolMissing: {"tool": "dnsmasq"},
 }

@@ -43,5 +43,5 @@ def test_the_suite_runs_on_a_freebsd_whose_image_is_kept_as_long_as_its_recipe()
 
 def test_ci_calls_targets_that_there_are():
     called = set(re.findall(r"^make ([a-z-]+)", (REPOSITORY / ".ci" / "run").read_text(), re.MULTILINE))
-    assert {"lint", "test", "conformance", "mutants", "images-test", "test-environments"} == called
+    assert {"lint", "test", "nova-test", "conformance", "mutants", "images-test", "test-environments"} == called
     assert called <= TARGETS

@@ -140,10 +140,16 @@ class SwitchedPorts(SwitchBase):
             return _described(plan.needed_port(session.view, dev))
 
         found = self.switch.run(work)
-        # The switch goes on telling of a port whose device has gone as if it was there.
-        if found.interface_type in (SYSTEM, "system") and found.ofport is not None and not self.device_exists(dev):
+        if found.interface_type not in (SYSTEM, "system", INTERNAL):
+            return found
+        try:
+            # The switch writes an MTU down some time after it was set.
+            return dataclasses.replace(found, mtu=self.device(dev).mtu)
+        except NoSuchDevice:
+            if found.interface_type == INTERNAL or found.ofport is None:
+                return found
+            # The switch goes on telling of a port whose device has gone as if it was there.
             return dataclasses.replace(found, ofport=None, error=f"there is no device {dev}")
-        return found
 
     @operation
     def set_ovs_port_vlan(
