@@ -60,6 +60,24 @@ class SwitchBase(NetDevDriver):
         if self.switch_devices_stay and self._clear_leftovers(session.view.switch_devices()):
             session.alive()
 
+    def _is_the_systems(self, session: Session, dev: str) -> bool:
+        """Say whether a name is that of a device which is neither a bridge's nor a port's.
+
+        Others make and delete bridges meanwhile: a device that was seen has its rows in a database that is looked at
+        afterwards, and one whose rows have gone is gone when the switch has caught up.
+        """
+
+        def has_no_rows() -> bool:
+            return session.view.bridge(dev) is None and session.view.port_of_interface(dev) is None
+
+        for _ in range(2):
+            if not (has_no_rows() and self.device_exists(dev)):
+                return False
+            session.refresh()
+            if has_no_rows():
+                session.catch_up()
+        return has_no_rows()
+
     # -- devices of the switch's making ---------------------------------------------------------------
 
     def _finish_device(self, session: Session, dev: str, *, mac: str | None, mtu: int | None) -> None:

@@ -65,12 +65,8 @@ class SwitchBridges(SwitchBase):
             return [] if there is None else plan.without_bridge(view, there)
 
         def work(session: Session) -> None:
-            if session.view.bridge(bridge) is None and self.device_exists(bridge):
-                # It may be of a bridge that somebody has just made, or one that the switch is about to take away.
-                session.refresh()
-                session.catch_up()
-                if session.view.bridge(bridge) is None and self.device_exists(bridge):
-                    raise WrongKind(f"{bridge} is no bridge of Open vSwitch", device=bridge)
+            if self._is_the_systems(session, bridge) or self._is_port_elsewhere(session, bridge):
+                raise WrongKind(f"{bridge} is no bridge of Open vSwitch", device=bridge)
             if session.view.bridge(bridge) is not None:
                 # A bridge with all that hangs on it is not put back: first see that the switch does anything at all.
                 session.alive()
@@ -91,13 +87,15 @@ class SwitchBridges(SwitchBase):
 
         return self.switch.run(work)
 
+    def _is_port_elsewhere(self, session: Session, name: str) -> bool:
+        there = session.view.port_of_interface(name)
+        return there is not None and not there.is_local and self.device_exists(name)
+
     def _check_bridge_possible(self, session: Session, bridge: str, datapath_type: str | None) -> None:
-        view = session.view
-        if view.bridge(bridge) is None and view.port_of_interface(bridge) is None and self.device_exists(bridge):
-            session.refresh()  # somebody may have made the bridge since it was looked for
-        there = view.bridge(bridge)
-        if there is None and view.port_of_interface(bridge) is None and self.device_exists(bridge):
+        if self._is_the_systems(session, bridge):
             raise WrongKind(f"{bridge} is a device of the system, and no bridge of Open vSwitch", device=bridge)
+        view = session.view
+        there = view.bridge(bridge)
         present = None if there is None else str(there.columns["datapath_type"]) or "system"
         wanted = datapath_type or present or "system"
         if wanted != present:

@@ -81,8 +81,9 @@ class SwitchedPorts(SwitchBase):
             self._look_for_leftovers(session)
             there = plan.own_port(session.view, plan.needed_bridge(session.view, bridge), dev)
             _check_type(session.view, kind)
-            if kind == INTERNAL and there is None and self.device_exists(dev):
-                session.refresh()  # somebody may have made the port since it was looked for
+            if kind == INTERNAL and there is None:
+                if self._is_the_systems(session, dev):
+                    raise _not_the_switchs(dev)
                 there = plan.own_port(session.view, plan.needed_bridge(session.view, bridge), dev)
             device = self._device_for(dev, there, kind, later=device_later)
             mend = not device_later or device is not None
@@ -231,8 +232,8 @@ class SwitchedPorts(SwitchBase):
             return None
         device = self.device(dev)
         if kind == INTERNAL:
-            if there is None or there.interface.columns["type"] != INTERNAL:
-                raise WrongKind(f"{dev} is a device of the system: the switch cannot make one of that name", device=dev)
+            if there is not None and there.interface.columns["type"] != INTERNAL:
+                raise _not_the_switchs(dev)
             return device
         if device.master not in (None, KERNEL_DATAPATH_DEVICE):
             raise AlreadyEnslaved(
@@ -302,6 +303,10 @@ class SwitchedPorts(SwitchBase):
             session.apply(lambda view: make(plan.needed_port(view, dev)), f"refnet: {verb} {dev}", ports=(dev,))
 
         self.switch.run(work)
+
+
+def _not_the_switchs(dev: str) -> WrongKind:
+    return WrongKind(f"{dev} is a device of the system: the switch cannot make one of that name", device=dev)
 
 
 class _Mtu:
