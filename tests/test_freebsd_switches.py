@@ -57,6 +57,8 @@ def test_the_suite_knows_which_devices_end_with_its_switch() -> None:
 def test_the_suite_looks_for_a_switch_in_a_place_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OVS_RUNDIR", "/var/run/openvswitch")
     monkeypatch.delenv("REFNET_OVSDB", raising=False)
+    switch.look_nowhere()
+    assert config.ovsdb() == "unix:/var/empty/openvswitch/db.sock"
     place = switch.own_place()
     assert config.ovsdb() == f"unix:{place}/db.sock"
     assert not place.exists()

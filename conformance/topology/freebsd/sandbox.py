@@ -23,7 +23,7 @@ from conformance.topology.freebsd.endpoints import (
     opens_for,
 )
 from conformance.topology.freebsd.own import OwnEnd
-from conformance.topology.freebsd.switch import FreeBsdSwitch, own_place
+from conformance.topology.freebsd.switch import FreeBsdSwitch, look_nowhere, own_place
 from conformance.topology.sandbox import ARRIVAL_LIMIT, Sandbox
 from conformance.topology.switch import Switch
 from refnet.netdev.driver import Kind
@@ -65,7 +65,7 @@ class FreeBsdSandbox(FreeBsdStack, Sandbox):
         if run(["sysctl", "-n", "security.jail.jailed", "security.jail.vnet"]).split() != ["1", "1"]:
             raise SuiteError("this process is in no jail with a network stack of its own: a spec would change the host")
         self.look = FreeBsdOracle()
-        self.switch_place = own_place()
+        look_nowhere()
         self._is_detecting = False
         self._undo = contextlib.ExitStack()
         self.script(QUIET, "ifconfig lo0 127.0.0.1/8 up", f"sysctl -q -i {' '.join(_FRANK)} >/dev/null 2>&1 || true")
@@ -167,7 +167,7 @@ class FreeBsdSandbox(FreeBsdStack, Sandbox):
     def open_vswitch(self) -> Switch:
         """Start one whose devices end with it."""
         if self.look.switch is None:
-            self.look.switch = FreeBsdSwitch(self, self.switch_place)
+            self.look.switch = FreeBsdSwitch(self, own_place())
         return self.look.switch
 
     # -- firewalls ------------------------------------------------------------------------------------

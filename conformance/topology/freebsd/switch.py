@@ -16,15 +16,22 @@ from conformance.topology.switch import Switch
 
 #: Where a driver that is told nothing looks (ovs-vswitchd(8), "FILES"), and Open vSwitch's own programs as well.
 _PLACE = "OVS_RUNDIR"
+#: A directory that stays empty (hier(7)).
+_NOWHERE = "/var/empty/openvswitch"
 _HEAD = re.compile(r"(\S+): flags=")
 
 
-def own_place() -> Path:
-    """Return where the switch of this process's sandbox is, and have drivers look there.
+def look_nowhere() -> None:
+    """Have drivers in this process find no switch.
 
-    Jails share the file system, so that where it usually is another sandbox's would be as well, or the host's own. A
-    process is in one jail for good, and so is its environment.
+    Jails share the file system, so that where it usually is the host's own would be. A process is in one jail for good,
+    and so is its environment.
     """
+    os.environ[_PLACE] = _NOWHERE
+
+
+def own_place() -> Path:
+    """Return a place for the switch of this process's sandbox that no other has, and have drivers look there."""
     place = new_path("switch")
     os.environ[_PLACE] = str(place)
     return place
