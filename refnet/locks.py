@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,11 @@ from refnet.errors import LockTimeout, PermissionDenied
 #: Seconds that :func:`held` waits for another process before it gives up.
 DEFAULT_TIME_LIMIT = 30.0
 _POLL = 0.01
+
+#: The descriptors that locks are held by, or waited for with, each with its thread.
+_threads: dict[int, int] = {}
+#: Held by whoever opens or closes one, and for the length of a fork.
+_registering = threading.Lock()
 
 
 @contextlib.contextmanager
@@ -41,7 +47,7 @@ def held(name: str, *, time_limit: float = DEFAULT_TIME_LIMIT) -> Iterator[int]:
         # one by that name, and starts again (_acquire).
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
-        os.close(descriptor)
+        _close(descriptor)
 
 
 @contextlib.contextmanager
@@ -60,7 +66,7 @@ def reading(name: str, *, time_limit: float = DEFAULT_TIME_LIMIT) -> Iterator[No
     try:
         yield
     finally:
-        os.close(descriptor)
+        _close(descriptor)
 
 
 @contextlib.contextmanager
@@ -80,7 +86,9 @@ def _acquire(path: Path, time_limit: float, kind: int = fcntl.LOCK_EX) -> int:
     deadline = time.monotonic() + time_limit
     while True:
         try:
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            with _registering:
+                descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+                _threads[descriptor] = threading.get_ident()
         except OSError as error:
             raise PermissionDenied(
                 f"the lock file {path} cannot be opened: {error.strerror}", errno=error.errno
@@ -95,9 +103,27 @@ def _acquire(path: Path, time_limit: float, kind: int = fcntl.LOCK_EX) -> int:
             if _is_file_at(descriptor, path):
                 return descriptor
         except BaseException:
-            os.close(descriptor)
+            _close(descriptor)
             raise
+        _close(descriptor)
+
+
+def _close(descriptor: int) -> None:
+    with _registering:
+        _threads.pop(descriptor, None)
         os.close(descriptor)
+
+
+def _forget_others() -> None:
+    """Close, in a new process, the descriptors of threads that are not in it.
+
+    Else it would hold their locks as long as it lives: an flock(2) is given up when nobody has the open file any more.
+    """
+    global _registering
+    _registering = threading.Lock()
+    for descriptor, thread in list(_threads.items()):
+        if thread != threading.get_ident():
+            _close(descriptor)
 
 
 def _try_lock(descriptor: int, kind: int) -> bool:
@@ -135,3 +161,10 @@ def directory() -> Path:
     if owner != os.geteuid():
         raise PermissionDenied(f"the lock directory {path} belongs to uid {owner}, not to this process")
     return path
+
+
+os.register_at_fork(
+    before=lambda: _registering.acquire(),
+    after_in_parent=lambda: _registering.release(),
+    after_in_child=_forget_others,
+)

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -191,6 +192,35 @@ def with_run(flags: int, function: Callable[[], None]) -> None:
         function()
 
     assert in_child(call) == 0
+
+
+@pytest.mark.parametrize("way", [locks.held, locks.reading], ids=["held", "reading"])
+def test_a_forked_process_holds_no_lock_of_another_thread(name: str, way: Callable[..., Any]) -> None:
+    is_held, let_go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with way(name, time_limit=PATIENCE):
+            is_held.set()
+            let_go.wait(PATIENCE)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert is_held.wait(PATIENCE)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(writing)
+        os.read(reading, 1)  # returns when the parent closes its end
+        os._exit(0)
+    os.close(reading)
+    let_go.set()
+    holder.join()
+    try:
+        with locks.writing(name, time_limit=2):
+            pass
+    finally:
+        os.close(writing)
+        os.waitpid(child, 0)
 
 
 @pytest.mark.usefixtures("inside")

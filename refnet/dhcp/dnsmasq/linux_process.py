@@ -6,12 +6,16 @@ import contextlib
 import os
 import select
 import signal
+import time
 from collections.abc import Iterator
 
 from refnet.dhcp.dnsmasq.processes import Matches, Process
 from refnet.errors import KernelRefused, PermissionDenied
 
 _PROC = "/proc"
+#: Seconds for the arguments of a program that is just being started: execve(2) lets its caller go on before they can be
+#: read, and who has been killed then has left a server that must be found.
+_STARTING, _POLL = 0.2, 0.001
 
 
 class LinuxProcess(Process):
@@ -85,12 +89,27 @@ def candidates(matches: Matches) -> Iterator[int]:
 
 
 def _arguments(pid: int) -> tuple[str, ...]:
+    deadline = time.monotonic() + _STARTING
+    while True:
+        try:
+            with open(f"{_PROC}/{pid}/cmdline", "rb") as file:
+                data = file.read()
+        except OSError:  # it has ended, or is hidden from this user
+            return ()
+        if data:
+            return tuple(os.fsdecode(one) for one in data.removesuffix(b"\0").split(b"\0"))
+        if not _has_program(pid) or time.monotonic() >= deadline:
+            return ()
+        time.sleep(_POLL)
+
+
+def _has_program(pid: int) -> bool:
+    """Whether it is a process that runs a program: none that has ended, and no thread of the kernel's."""
     try:
-        with open(f"{_PROC}/{pid}/cmdline", "rb") as file:
-            data = file.read()
-    except OSError:  # it has ended, or is hidden from this user
-        return ()
-    return tuple(os.fsdecode(one) for one in data.removesuffix(b"\0").split(b"\0")) if data else ()
+        os.readlink(f"{_PROC}/{pid}/exe")
+    except OSError:
+        return False
+    return True
 
 
 def _parent(pid: int) -> int | None:
