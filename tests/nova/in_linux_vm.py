@@ -43,7 +43,7 @@ def main(arguments: list[str]) -> int:
     archive = _archive()
     version = f"{sys.version_info.major}.{sys.version_info.minor}"
     tests = ["python3", "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/nova/test_nova_vif.py"]
-    tests += arguments or _WITHOUT_ARGUMENTS
+    tests += ["tests/nova/test_nova_ovs.py", *(arguments or _WITHOUT_ARGUMENTS)]
     script = "; ".join(
         [
             "set -e",
