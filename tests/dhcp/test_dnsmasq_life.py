@@ -194,6 +194,8 @@ def test_a_server_of_another_network_stack_is_another_one(manager: DnsmasqManage
 def test_whose_arguments_are_ours(place: Place) -> None:
     good = ["/usr/sbin/dnsmasq", f"--pid-file={place.pid}", "--more", f"--conf-file={place.configuration}"]
     assert server.is_ours(good, place)
+    # Whoever started it may have been killed while env(1) was about to become it.
+    assert server.is_ours(("env", "-i", "LC_ALL=C", "PATH=/usr/sbin", *good), place)
     for bad in (["/bin/sh", *good[1:]], [*good, "x"], ["strace", *good], good[:1], [], [" ".join(good)]):
         assert not server.is_ours(bad, place)
 

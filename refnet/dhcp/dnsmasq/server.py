@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import re
 import signal
@@ -56,8 +57,11 @@ class Refused(ServerFailed):
 def is_ours(arguments: Sequence[str], place: Place) -> bool:
     """Whether a process with these arguments is a server of this directory, whatever version of refnet started it.
 
-    Something that has them among its own (a shell, a tracer) is none.
+    Something that has them among its own (a shell, a tracer) is none. The env(1) of :func:`_run` is one: it becomes the
+    server, also where who has started it has been killed.
     """
+    if tuple(arguments[:2]) == ("env", "-i"):
+        arguments = tuple(itertools.dropwhile(lambda one: os.path.basename(one) != "dnsmasq", arguments))
     return (
         len(arguments) > 2
         and os.path.basename(arguments[0]) == "dnsmasq"
