@@ -274,3 +274,19 @@ def test_unwrapped_rules_that_come_later(world: World) -> None:
         for one in (Nova, Neutron, Refnet)
     ]
     assert fared == [{True}, {False}, {False}]
+
+
+def test_a_jump_that_is_taken_away(world: World) -> None:
+    """Nova does not know a rule again by the text that it was added with, if that has the name of a wrapped chain."""
+    calls = [
+        chain("x"),
+        rule("x", "-p udp -j DROP"),
+        rule("FORWARD", "-j $x"),
+        ("apply",),
+        no_rule("FORWARD", "-j $x"),
+    ]
+    fared = [
+        passed(fates(world, one(), calls)[-1], lambda flow: to_b(flow) and flow.protocol == "udp")
+        for one in (Nova, Neutron, Refnet)
+    ]
+    assert fared == [{False}, {True}, {True}]

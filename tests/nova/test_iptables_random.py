@@ -95,7 +95,8 @@ def possible(drawn: list[Call]) -> list[Call]:
                     calls.append(chain(one, family=family))
             rules.append(call)
         elif call[0] == "take":
-            if call[1] >= len(rules):
+            # Nova does not find a rule again that was added with the name of a wrapped chain in it.
+            if call[1] >= len(rules) or "$" in rules[call[1]][3][1]:
                 continue
             call = ("remove_rule", *rules.pop(call[1])[1:])
             if not call[4]["wrap"]:
