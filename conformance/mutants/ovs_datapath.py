@@ -8,7 +8,7 @@ from typing import Any
 from conformance.mutants import mutant
 from conformance.mutants.ovs import vsctl
 from refnet.errors import SwitchRefused
-from refnet.netdev.driver import NetDevDriver
+from refnet.netdev.driver import Capability, NetDevDriver
 
 
 @mutant(
@@ -19,7 +19,10 @@ from refnet.netdev.driver import NetDevDriver
 def ovs_datapath_ignored(base: Any) -> type[NetDevDriver]:
     class Wrong(base):  # type: ignore[misc]
         def ensure_ovs_bridge(self, bridge: str, **options: Any) -> None:
-            super().ensure_ovs_bridge(bridge, **{**options, "datapath_type": "netdev"})
+            # Where the kernel has none, that would be a refusal left out, which is another fault.
+            if super().probe(Capability.OVS_KERNEL_DATAPATH) is None:
+                options["datapath_type"] = "netdev"
+            super().ensure_ovs_bridge(bridge, **options)
 
     return Wrong
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -322,7 +323,14 @@ def _heard(listener: socket.socket) -> list[str]:
     heard = []
     with contextlib.suppress(BlockingIOError):
         while True:
-            message = listener.recv(1 << 16)
+            try:
+                message = listener.recv(1 << 16)
+            except OSError as error:
+                if error.errno != errno.ENOBUFS:
+                    raise
+                # What does not fit in is lost, and told of once.
+                heard.append("more than there is room for")
+                continue
             _, kind, *_ = _HEADER.unpack_from(message)
             if not _of_its_own_accord(kind, message[_HEADER.size :]):
                 heard.append(f"{_MESSAGES.get(kind, f'message {kind}')} ({_named(message)})")
