@@ -98,11 +98,15 @@
       if (!element || element === document.body) return null;
       const style = getComputedStyle(element);
       const boxes = [...element.getClientRects()].filter((box) => box.width && box.height);
+      // Bars of less than a pixel lie over each other: one that can be seen at an edge is in sight.
       const inSight = boxes.some((box) => {
-        const x = Math.min(Math.max(box.left + box.width / 2, 1), innerWidth - 1);
         const y = Math.min(Math.max(box.top + Math.min(box.height / 2, 12), 1), innerHeight - 1);
-        const hit = document.elementFromPoint(x, y);
-        return box.bottom > 0 && box.top < innerHeight && hit && (element.contains(hit) || hit.contains(element));
+        const isHit = (part) => {
+          const x = Math.min(Math.max(box.left + part * box.width, 1), innerWidth - 1);
+          const hit = document.elementFromPoint(x, y);
+          return hit && (element.contains(hit) || hit.contains(element));
+        };
+        return box.bottom > 0 && box.top < innerHeight && [0.5, 0, 1].some(isHit);
       });
       const outline = parse(style.outlineColor);
       return {
