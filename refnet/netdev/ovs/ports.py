@@ -222,12 +222,10 @@ class SwitchedPorts(SwitchBase):
 
             session.apply(make, f"refnet: create_ovs_patch_ports {port} {peer_port}", ports=(port, peer_port))
             bridges = (session.view.bridge(one) for one in (bridge, peer_bridge))
-            is_possible = (
-                len({str(one.columns["datapath_type"]) or "system" for one in bridges if one is not None}) == 1
-            )
-            # The end that the switch comes to first has no usable peer yet, and it may go on telling so: with both ends in
-            # one datapath, each the other's peer, that is an old word.
-            if is_possible and has_numbers():
+            datapaths = {str(one.columns["datapath_type"]) or "system" for one in bridges if one is not None}
+            # The end that the switch comes to first has no usable peer yet, and the switch may go on telling so: with
+            # both ends in one datapath, each the other's peer, that is an old word.
+            if len(datapaths) == 1 and has_numbers():
                 return
             self._check_port(session, port)
             self._check_port(session, peer_port)
