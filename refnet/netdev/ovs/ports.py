@@ -216,17 +216,7 @@ class SwitchedPorts(SwitchBase):
             def make(view: View) -> Operations:
                 return plan.cable(view, bridge, near, peer_bridge, far)
 
-            def has_numbers() -> bool:
-                ends = [session.view.port(one) for one in (port, peer_port)]
-                return all(one is not None and (one.interface.only("ofport") or -1) >= 0 for one in ends)
-
             session.apply(make, f"refnet: create_ovs_patch_ports {port} {peer_port}", ports=(port, peer_port))
-            bridges = (session.view.bridge(one) for one in (bridge, peer_bridge))
-            datapaths = {str(one.columns["datapath_type"]) or "system" for one in bridges if one is not None}
-            # The end that the switch comes to first has no usable peer yet, and the switch may go on telling so: with
-            # both ends in one datapath, each the other's peer, that is an old word.
-            if len(datapaths) == 1 and has_numbers():
-                return
             self._check_port(session, port)
             self._check_port(session, peer_port)
 

@@ -121,9 +121,7 @@ def failure(interface: Record) -> str | None:
     number = interface.only("ofport")
     if number == -1:
         return str(said or "no number, and no reason but in its log (ovs-vswitchd.log)")
-    # A patch port without a usable peer has a number, and carries nothing.
-    if said and interface.columns["type"] == "patch":
-        return str(said)
+    # Of an end of a cable that has a number, "No usable peer" may be an old word: from before the other end came.
     return None
 
 
