@@ -109,6 +109,14 @@ class Switch:
         target = f"--target={self.directory}/{_DAEMON}.ctl"
         return self._tool("ovs-appctl", target, f"--timeout={_TOOL_LIMIT}", *words)
 
+    def forget_ways(self) -> None:
+        """Have ovs-vswitchd decide anew about every kind of frame.
+
+        What it has decided stays in force a while after a change, for frames just like those that it was asked about:
+        it says that a change is done, and goes through the ways that it remembers behind that.
+        """
+        self.appctl("revalidator/purge")
+
     # -- the daemons ----------------------------------------------------------------------------------
 
     def start_database(self) -> None:

@@ -145,6 +145,7 @@ def test_ovs_port_kept_apart_until_neutron_comes(stack: Sandbox, switch: Any, no
     fence = (third, stack.frame(third, other))
     stack.withholds(guest, stack.frame(guest, other), other, fence=fence, what="a port on the dead VLAN")
     switch.vsctl("clear", "Port", TAP, "tag", "trunks", "vlan_mode")
+    switch.forget_ways()
     connected(stack, guest, other, "wired by Neutron")
     nova.plug(mine, os_vif={"isolate_vif": True})
     connected(stack, guest, other, "plugged again")
