@@ -105,7 +105,10 @@ def test_several_hosts_more_are_one_file_more(manager: DnsmasqManager, place: Pl
     manager.update(network(*hosts))
     assert pid(manager) == before
     assert all(knows(f"vm{one}", f"192.0.2.{one}") for one in range(10, 20))
-    assert len(list(place.added_hosts.iterdir())) == len(list(place.added_names.iterdir())) == 1
+    names = [one.name for one in place.added_names.iterdir()]
+    assert len(names) == 1
+    assert {one.name for one in place.added_hosts.iterdir()} == {*names, "next"}
+    assert (place.added_hosts / "next").read_text() == ""
 
 
 def test_hosts_with_options_survive_a_reload(manager: DnsmasqManager, place: Place, stack: Sandbox) -> None:

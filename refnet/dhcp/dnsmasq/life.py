@@ -25,6 +25,8 @@ from refnet.errors import AddressInUse, NoAnswer, RefnetError
 _FEW = 16
 #: dnsmasq looks for each lease among all hosts, for each new file with hosts or names, and once when it reads all.
 _MANY_PAIRS = 5_000_000
+#: A file without hosts: no tag of a host is such a word.
+_NEXT = "next"
 #: Seconds in which a server takes notice of a new file.
 _QUICK = 3.0
 #: Seconds in which the kernel closes the sockets of a process that was killed, and between two tries to have them.
@@ -132,11 +134,15 @@ class Life:
 
     def _add_files(self, made: Mapping[Path, str]) -> Path | None:
         """Put files where the server looks for new ones, and return the last of them."""
-        last = None
+        place, last = self._place, None
         for path, text in made.items():
             files.directory(path.parent)
             files.replace({path: text})
             last = path
+        if last is not None and last.parent == place.added_hosts:
+            # dnsmasq says of such a file that it has read it before it does: when it comes to the next one, it has.
+            last = place.added_hosts / _NEXT
+            files.replace({last: ""})
         return last
 
     def _add_lines(self, made: Mapping[Path, str], network: DhcpNetwork) -> Path | None:
