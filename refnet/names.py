@@ -255,9 +255,13 @@ def ip_network(value: object) -> IPNetwork:
     """Return an address, or a network without host bits, such as ``192.0.2.0/24``, ``2001:db8::1`` or ``0.0.0.0/0``.
 
     Raises:
-        InvalidArgument: it is none; where bits are set behind the prefix, the message says which network is meant.
+        InvalidArgument: it is none, or has a zone; where bits are set behind the prefix, the message says which network
+            is meant.
     """
-    if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
+    if isinstance(value, ipaddress.IPv4Network):
+        return value
+    # Python takes any text for a zone, line ends included, and writes it out with the network.
+    if isinstance(value, ipaddress.IPv6Network) and value.network_address.scope_id is None:
         return value
     if isinstance(value, ipaddress.IPv4Address | ipaddress.IPv6Address):
         value = str(value)
@@ -287,7 +291,7 @@ def ip_address(value: object, what: str) -> IPAddress:
     Raises:
         InvalidArgument: it is none.
     """
-    if isinstance(value, ipaddress.IPv4Address | ipaddress.IPv6Address) and "%" not in str(value):
+    if isinstance(value, ipaddress.IPv4Address | ipaddress.IPv6Address) and not set("/%") & set(str(value)):
         return value
     # Numbers, which ipaddress takes for addresses, are a caller's mistake.
     if isinstance(value, str) and "%" not in value:

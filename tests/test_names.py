@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from refnet import names
 from refnet.errors import InvalidArgument, InvalidName
+from refnet.firewall import DROP, Not, PortGuard, Rule
 
 NAME = re.compile(r"\A[A-Za-z0-9._-]{1,15}\Z", re.ASCII)
 MAC = re.compile(r"\A[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}\Z", re.ASCII)
@@ -223,6 +224,38 @@ def test_every_unicast_address_with_a_prefix_length_is_accepted(address: Any, le
         return
     parsed = names.interface_address(f"{address}/{length}")
     assert (parsed.ip, parsed.network.prefixlen) == (address, length)
+
+
+#: Python takes any text for a zone.
+LINES = "fe80::1%1\n-D INPUT 1\n#"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        LINES,
+        ipaddress.IPv6Network(LINES),
+        ipaddress.IPv6Network("fe80::%1/64"),
+        ipaddress.IPv6Address(LINES),
+        ipaddress.IPv6Interface(LINES),
+    ],
+)
+def test_an_object_with_a_zone_is_refused_as_text_is(value: object) -> None:
+    for check in (
+        names.ip_network,
+        names.interface_address,
+        lambda one: names.ip_address(one, "address"),
+        lambda one: Rule(DROP, source=one),
+        lambda one: Rule(DROP, destination=Not(one)),
+        lambda one: PortGuard("tap0", "52:54:00:00:00:01", [one]),
+    ):
+        with pytest.raises(InvalidArgument):
+            check(value)
+
+
+def test_an_address_object_has_no_prefix_length() -> None:
+    with pytest.raises(InvalidArgument):
+        names.ip_address(ipaddress.ip_interface("192.0.2.1/24"), "address")
 
 
 # -- messages ---------------------------------------------------------------------------------------------

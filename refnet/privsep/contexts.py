@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -32,8 +33,8 @@ CAPABILITIES = (
 )
 
 _PR_CAPBSET_DROP = 24  # linux/prctl.h
-#: Of the environment, what has a say in where refnet looks and what it loads.
-_OURS = ("REFNET_", "OVS_")
+#: Of the environment, what has a say in where refnet looks and what it loads; oslo.config reads OS_<GROUP>__<OPTION>.
+_OURS = ("REFNET_", "OVS_", "OS_REFNET")
 _KINDS = ("netdev", "firewall", "dhcp")
 
 
@@ -94,6 +95,18 @@ class Context(priv_context.PrivContext):  # type: ignore[misc]
             _take_options(is_inherited=self.is_forking)
 
 
+def _forget_environment() -> None:
+    for name in list(os.environ):
+        if name.startswith(_OURS):
+            del os.environ[name]
+
+
+# Only privsep-helper has this option. Its process becomes the daemon, and who started it has no say beyond the command
+# line; but oslo.config reads the environment, and files below HOME, as well. None of refnet's options is read yet.
+if str(getattr(cfg.CONF, "privsep_context", "")).startswith("refnet."):
+    _forget_environment()
+    cfg.CONF(sys.argv[1:], project="privsep", default_config_files=[], default_config_dirs=[])
+
 #: CAP_SETPCAP is for a moment: the daemon gives up with it what its programs are not to have, and then it itself.
 context = Context(
     "refnet",
@@ -142,11 +155,9 @@ def _take_options(*, is_inherited: bool) -> None:
         before |= {"ovsdb": config.ovsdb(), "dhcp_directory": config.dhcp_directory() or ""}
     else:
         before = dict.fromkeys((*_KINDS, "ovsdb", "dhcp_directory"), "")
-    for name in list(os.environ):
-        if name.startswith(_OURS):
-            del os.environ[name]
     oslo_options.register(cfg.CONF)
     chosen = before | {name: value for name, value in oslo_options.read(cfg.CONF).items() if value}
+    _forget_environment()
     for kind in _KINDS:
         if config.is_privsep(f"refnet.{kind}", chosen[kind]):
             chosen[kind] = ""  # the daemon does it itself, with the platform's own

@@ -1,4 +1,4 @@
-"""What runs privileged: three entry points, one for each interface, and nothing else.
+"""What runs privileged: four entry points, and nothing else.
 
 A call names a method of the interface; which class it is a method of is settled (:mod:`~refnet.privsep.contexts`).
 Arguments are made anew by their own constructors, and the driver validates them as it validates everybody's.
@@ -104,6 +104,6 @@ def _dhcp_manager(time_limit: float) -> DhcpManager:
         if manager is None:
             manager = dhcp.get_manager(time_limit=time_limit)
         _managers[time_limit] = manager
-        while len(_managers) > _KEPT:
-            _managers.popitem(last=False)[1].close()
+        if len(_managers) > _KEPT:
+            _managers.popitem(last=False)  # not closed: another call may be using it, and it ends with that
         return manager

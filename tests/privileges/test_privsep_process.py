@@ -252,10 +252,20 @@ print(json.dumps([netdev.probe(netdev.Capability.OVS), type(firewall.get_manager
     dhcp.get_manager().networks(), type(netdev.get_driver()).__name__]))
 """
     stack.remove_in_the_end("br0")
+    below_home = tmp_path / ".privsep" / "privsep.conf.d"
+    below_home.mkdir(parents=True)
+    (below_home / "a.conf").write_text("[refnet]\nnetdev_driver = no.such:Class\n")
     done = subprocess.run(
         [sys.executable, "-c", code, str(file)],
         # Whoever can start the helper may also say what is in its environment.
-        env={**environment(), "REFNET_OVSDB": "unix:/run/of-the-environment.sock", "REFNET_FIREWALL": "no.such:Class"},
+        env={
+            **environment(),
+            "HOME": str(tmp_path),
+            "REFNET_OVSDB": "unix:/run/of-the-environment.sock",
+            "REFNET_FIREWALL": "no.such:Class",
+            "OS_REFNET__OVSDB_CONNECTION": "unix:/run/of-the-environment.sock",
+            "OS_REFNET_PRIVILEGED__CAPABILITIES": "CAP_SYS_ADMIN",
+        },
         capture_output=True,
         text=True,
         timeout=120,
