@@ -7,7 +7,7 @@ error is raised, and what is there already is looked at.
 from __future__ import annotations
 
 from refnet import netdev
-from refnet.errors import InvalidArgument, RefnetError
+from refnet.errors import InvalidArgument, InvalidName, RefnetError
 from refnet.linux_net.settings import options
 from refnet.linux_net.values import number, number_or_none
 from refnet.names import NO_MAC, shown
@@ -17,8 +17,11 @@ from refnet.netdev import VirtualFunction
 
 
 def device_exists(device: str) -> bool:
-    """Say whether there is such a device: :meth:`NetDevDriver.device_exists`."""
-    return netdev.device_exists(device)
+    """Say whether there is such a device: :meth:`NetDevDriver.device_exists`. None has a name that none can have."""
+    try:
+        return netdev.device_exists(device)
+    except InvalidName:
+        return False
 
 
 def delete_net_dev(dev: str) -> None:

@@ -249,7 +249,9 @@ def _host(line: str, domain: str | None, known: dict[str, Host]) -> Host:
         try:
             addresses.append(str(ipaddress.IPv4Address(one)))
         except ValueError:
-            names.append(one.removesuffix(f".{domain}") if domain else one.rstrip("."))
+            # The option may be in capitals or end with a dot; a network's domain does neither.
+            name = one.rstrip(".")
+            names.append(name[: -len(domain) - 1] if domain and name.lower().endswith(f".{domain}") else name)
     if len(addresses) != 1 or len(names) > 1:
         raise InvalidArgument(f"the line {line!r} is not 'MAC address,name,IPv4 address'")
     before = known.get(mac.lower())

@@ -107,10 +107,14 @@ def drop_rules(bridge: str, action: str | None = None) -> list[_TextRule]:
 
 def let_forward(bridge: str, gateway: bool) -> None:
     """Put the rules of a bridge that is a gateway, or is none, into the tables, in place of those of the other kind."""
-    wanted = get_gateway_rules(bridge) if gateway else drop_rules(bridge)
-    _remove(rule for rule in _any_rules(bridge) if rule not in wanted)
-    for rule in wanted:
-        iptables_manager.ipv4["filter"].add_rule(*rule)
+    wanted = list(dict.fromkeys(get_gateway_rules(bridge) if gateway else drop_rules(bridge)))
+    mine, table = set(_any_rules(bridge)), iptables_manager.ipv4["filter"]
+    there = [(one.chain, one.rule) for one in table.rules if (one.chain, one.rule) in mine]
+    # In their order: what accepts comes before what drops, which both kinds may have.
+    if there != wanted:
+        _remove(there)
+        for rule in wanted:
+            table.add_rule(*rule)
 
 
 def forget_forwarding(bridge: str) -> None:

@@ -249,6 +249,14 @@ def test_hosts_by_text(net: Sandbox) -> None:
     assert serving().hosts == ()
 
 
+@pytest.mark.parametrize("domain", ["Cloud.Example", "cloud.example."])
+def test_a_text_of_its_own_is_read_whatever_the_domain_is_written_like(net: Sandbox, domain: str) -> None:
+    linux_net.configure(dhcp_domain=domain)
+    linux_net.restart_dhcp(None, "br100", network(), [WEB])
+    linux_net.update_dhcp_hostfile_with_text("br100", linux_net.get_dhcp_hosts(None, network(), [WEB, DB]))
+    assert [one.name for one in serving().hosts] == ["web", "db"]
+
+
 def test_what_clients_are_told_by_text() -> None:
     try:
         assert linux_net.get_dhcp_opts(None, network(), [WEB, DB]) == "3,10.0.0.1"

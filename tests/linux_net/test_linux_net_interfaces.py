@@ -99,6 +99,23 @@ def test_what_stood_before_a_bridge_went_by_itself_is_taken_away(host: Sandbox) 
     assert forwarded(host) == []
 
 
+def test_a_bridge_that_forwards_to_some_only_may_become_a_gateway(host: Sandbox) -> None:
+    linux_net.configure(forward_bridge_interface=["eth0", "eth0"])
+    open_to = [
+        "FORWARD -i br100 -o eth0 -j ACCEPT",
+        "FORWARD -i eth0 -o br100 -j ACCEPT",
+        "FORWARD -i br100 -o br100 -j ACCEPT",
+        *DROPPED,
+    ]
+    for gateway, there in ((False, DROPPED), (True, open_to), (False, DROPPED), (True, open_to)):
+        linux_net.plug(network(), MAC, gateway=gateway)
+        assert forwarded(host) == there  # what drops comes last
+        with host.look.unwritten("a network that is plugged"):
+            linux_net.plug(network(), MAC, gateway=gateway)
+    linux_net.unplug(network())
+    assert forwarded(host) == []
+
+
 def test_other_ways_to_forward(host: Sandbox) -> None:
     linux_net.configure(forward_bridge_interface=["eth0"], iptables_drop_action="REJECT")
     linux_net.plug(network(), MAC)

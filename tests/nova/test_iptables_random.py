@@ -131,7 +131,8 @@ def possible(drawn: list[Call]) -> list[Call]:
 def test_random_sequences_end_alike(world: World) -> None:
     counts = {"stopped": 0, "passed": 0, "translated": 0}
 
-    @settings(max_examples=30, suppress_health_check=list(HealthCheck), database=None)
+    # The same sequences each time: with others, the last line of the test could be a matter of luck.
+    @settings(max_examples=30, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(_RULES, _CALLS)
     def end_alike(rules: list[Call], drawn: list[Call]) -> None:
         for step in alike(world, (Nova, Neutron), possible([*rules, ("apply",), *drawn])):

@@ -5,7 +5,6 @@ What is asserted of one holds for the other, rows and packets; where the two dif
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import pytest
@@ -202,4 +201,3 @@ def test_no_switch_answers(stack: Sandbox, nova_on_refnet: Nova) -> None:
         nova_on_refnet.plug(on_ovs())
     assert raised.value.error == "InternalError"
     assert "db.sock" in raised.value.words
-    assert os.path.exists("/run")

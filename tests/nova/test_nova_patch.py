@@ -50,7 +50,11 @@ def test_novas_own_tests_pass_with_the_patch(before: set[str], patched: Path, tm
         "test_create_tap_dev_fallback_to_tunctl",
         "test_create_tap_dev_multiqueue_tunctl_raises",
     }
-    assert after - before == {"test_create_tap_dev_raises", "test_every_privileged_function_is_refnets"}
+    assert after - before == {
+        "test_create_tap_dev_raises",
+        "test_every_privileged_function_is_refnets",
+        "test_options_are_taken_once",
+    }
 
 
 def test_the_tests_run_the_patched_module(patched: Path, tmp_path: Path) -> None:

@@ -15,15 +15,16 @@ from refnet.netdev import Kind
 
 #: Starts Nova's privileged process as nova-compute does when it may, lets go of root, and makes the calls it is given.
 UNPRIVILEGED = """
-import json, os, sys
+import contextlib, json, os, sys
 from oslo_config import cfg
 from oslo_privsep import priv_context
 import nova.privsep.linux_net as linux_net
-cfg.CONF([], project="nova", default_config_files=[], default_config_dirs=[])
+cfg.CONF(["--config-file", sys.argv[2]], project="nova", default_config_files=[], default_config_dirs=[])
 context = linux_net.nova.privsep.sys_admin_pctxt
 context.start(priv_context.Method.FORK)
 # Where Python itself may be read by root only, everything has to be imported by now.
-linux_net.device_exists("lo")
+with contextlib.suppress(linux_net.processutils.ProcessExecutionError):
+    linux_net.device_exists("lo")
 os.setgroups([])
 os.setresgid(65534, 65534, 65534)
 os.setresuid(65534, 65534, 65534)
@@ -39,14 +40,16 @@ print(json.dumps(said))
 
 
 @pytest.fixture
-def unprivileged(stack: Sandbox, patched: Path) -> object:
-    def run(*calls: tuple[str, list[object]]) -> list[object]:
+def unprivileged(stack: Sandbox, patched: Path, tmp_path: Path) -> object:
+    def run(*calls: tuple[str, list[object]], options: str = "") -> list[object]:
+        file = tmp_path / "nova.conf"
+        file.write_text(f"[refnet]\n{options}\n")
         done = subprocess.run(
-            [sys.executable, "-W", "ignore", "-c", UNPRIVILEGED, json.dumps(calls)],
+            [sys.executable, "-W", "ignore", "-c", UNPRIVILEGED, json.dumps(calls), str(file)],
             capture_output=True,
             text=True,
             cwd="/",
-            env={**os.environ, "PYTHONPATH": str(patched)},
+            env={**os.environ, "PYTHONPATH": f"{patched}:{Path(__file__).parent}"},
             timeout=120,
         )
         assert done.returncode == 0, done.stderr
@@ -91,3 +94,26 @@ def test_what_refnet_refuses_is_what_novas_callers_catch(stack: Sandbox, unprivi
         assert words.startswith(f"{name}: ") or name == "add_vlan", answer
     assert "br0 is of kind bridge, not tap" in said[0][1]
     assert "nothing" in said[1][1]
+    # Nova's answer to a name that no device can have.
+    impossible = "enp216s0f1np1.1234"
+    assert unprivileged(("device_exists", [impossible]), ("delete_net_dev", [impossible])) == [False, None]  # type: ignore[operator]
+
+
+def test_the_options_of_nova_conf_are_followed_in_both_processes(
+    stack: Sandbox, tap: None, unprivileged: object
+) -> None:
+    options = "netdev_driver = nova_driver:Odd\nuse_privsep = true"
+    said = unprivileged(("device_exists", ["odd0"]), ("create_tap_dev", ["tap1"]), options=options)  # type: ignore[operator]
+    assert said == [True, None]
+    assert stack.look.mtu("tap1") == 1300
+    said = unprivileged(("delete_net_dev", ["tap1"]))  # type: ignore[operator]
+    assert said == [None]
+
+
+def test_an_option_that_cannot_be_is_what_novas_callers_catch(stack: Sandbox, unprivileged: object) -> None:
+    calls = [("device_exists", ["lo"]), ("create_tap_dev", ["tap1"]), ("delete_net_dev", ["lo"])] * 2
+    with stack.look.unchanged("refused calls"):
+        said = unprivileged(*calls, options="netdev_driver = no.such:Driver")  # type: ignore[operator]
+    for error, words in said:
+        assert error == "ProcessExecutionError"
+        assert "netdev_driver" in words
