@@ -50,7 +50,8 @@ class Browser:
         Raises:
             FileNotFoundError: it is not installed.
         """
-        program = shutil.which("chromium") or shutil.which("chromium-browser")
+        names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+        program = next(filter(None, map(shutil.which, names)), None)
         if program is None:
             raise FileNotFoundError("chromium is not installed: 'apt-get install chromium' brings it")
         self._profile = tempfile.mkdtemp(prefix="refnet-chromium-")
