@@ -117,7 +117,7 @@ class SwitchPorts:
         Raises:
             NoSuchDevice: the bridge, or the device, is not there; ``device`` says which.
             AlreadyEnslaved: the device is a port of another bridge, of this switch or of the system.
-            WrongKind: ``dev`` is a bridge.
+            WrongKind: ``dev`` is a bridge, or without ``interface_type`` an internal port, a patch or a tunnel.
             Unsupported: that type is not to be had here.
             SwitchUnreachable: no Open vSwitch answers.
             SwitchRefused: the switch cannot take the port; its words are in ``detail``.

@@ -394,12 +394,20 @@ def test_two_processes_that_want_the_same_port_both_get_it(ovs, switch):
 def test_an_interrupt_leaves_a_driver_that_works(ovs, switch, plug):
     plug("tap1")
     interrupted = 0
+    is_called = False
+
+    def interrupt(number, frame):
+        if is_called:  # else it comes behind the call
+            raise KeyboardInterrupt
+
     for delay in (0.0005, 0.001, 0.002, 0.004):
         for number in range(8):
-            previous = signal.signal(signal.SIGALRM, _interrupt)
-            signal.setitimer(signal.ITIMER_REAL, delay)
+            previous = signal.signal(signal.SIGALRM, interrupt)
             try:
+                is_called = True
+                signal.setitimer(signal.ITIMER_REAL, delay)
                 ovs.create_ovs_vif_port("br0", "tap1", f"id-{delay}-{number}", MAC)
+                is_called = False
             except KeyboardInterrupt:
                 interrupted += 1
             finally:
@@ -408,10 +416,6 @@ def test_an_interrupt_leaves_a_driver_that_works(ovs, switch, plug):
     ovs.create_ovs_vif_port("br0", "tap1", "at-last", MAC)
     assert ovs.ovs_port("tap1").iface_id == "at-last"
     assert interrupted
-
-
-def _interrupt(number, frame):
-    raise KeyboardInterrupt
 
 
 # -- killed half way, and refused half way --------------------------------------------------------------

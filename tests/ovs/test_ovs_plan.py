@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 from refnet.errors import AlreadyEnslaved, Mismatch, NoSuchDevice, SwitchRefused, WrongKind
 from refnet.netdev import VlanMode
 from refnet.netdev.ovs import plan
-from refnet.netdev.ovs.plan import Before, Vlan, Wanted
+from refnet.netdev.ovs.plan import Vlan, Wanted
 from refnet.netdev.ovs.tables import Tables
 
 OPTIONAL, SET = {"key": "integer", "min": 0, "max": 1}, {"key": "integer", "min": 0, "max": 4096}
@@ -139,6 +139,20 @@ def test_a_port_that_was_given_up_is_made_anew_with_what_others_configured(state
     assert plan.port(view, "br0", Wanted("tap1", ids=None), mend=False) == []
 
 
+def test_a_port_that_is_to_take_another_device_stays_a_row():
+    view = database(("br0", "netdev", interface("tap1", port={"tag": 4095})))
+    seen, _, apart = plan.parted(view.port("tap1"))
+    assert (seen["op"], seen["table"], seen["rows"]) == ("wait", "Interface", [{"ofport": 1}])
+    assert (apart["table"], apart["row"]) == ("Interface", {"type": plan.REPLACED})
+    said = {"ofport": -1, "error": "unknown type"}
+    view = database(("br0", "netdev", interface("tap1", type=plan.REPLACED, **said, port={"tag": 4095})))
+    assert plan.parted(view.port("tap1")) == []
+    for mend in (True, False):
+        _, together = plan.port(view, "br0", Wanted("tap1", ids=IDS), mend=mend)
+        # What the switch has said of the other type is taken off: nobody is to take the port for given up.
+        assert together["row"] == {"type": "", "ofport": ["set", []], "error": ["set", []]}
+
+
 def test_what_is_taken_is_told():
     bond = {"bond0": [{"name": "eth0"}, {"name": "eth1"}]}
     view = database(("br0", "netdev", {**interface("tap1"), **bond}), ("br1", "netdev", {}))
@@ -212,43 +226,6 @@ def test_a_name_that_a_port_has_is_no_bridges():
     for name in ("tap1", "bond0", "eth0"):
         with pytest.raises(WrongKind):
             plan.bridge(view, name, **NOTHING)
-
-
-# -- taking back ----------------------------------------------------------------------------------------
-
-
-def before_of(view, *ports, bridge=""):
-    before = Before()
-    before.remember(view, ports, bridge)
-    return before
-
-
-def test_nothing_that_has_changed_is_nothing_to_take_back():
-    view = database(("br0", "netdev", interface("tap1")))
-    assert plan.put_back(view, before_of(view, "tap1", "tap2", bridge="br0")) == []
-
-
-def test_a_port_that_was_not_there_goes_and_one_that_was_is_as_it_was():
-    empty, full = database(("br0", "netdev", {})), database(("br0", "netdev", interface("tap1", port={"tag": 5})))
-    assert verbs(plan.put_back(full, before_of(empty, "tap1"))) == [("wait", "Bridge"), ("mutate", "Bridge")]
-    back = plan.put_back(empty, before_of(full, "tap1"))
-    assert verbs(back) == [("insert", "Interface"), ("insert", "Port"), ("mutate", "Bridge")]
-    assert back[1]["row"]["tag"] == 5
-    changed = database(("br0", "netdev", interface("tap1", port={"trunks": ["set", [1, 2]]}, type="internal")))
-    (port, one) = plan.put_back(changed, before_of(full, "tap1"))
-    assert port["row"] == {"tag": 5, "trunks": ["set", []]}
-    assert one["row"] == {"type": ""}
-
-
-def test_a_bridge_that_was_not_there_goes_and_one_that_was_is_as_it_was():
-    empty, full = database(), database(("br0", "netdev", {}))
-    assert verbs(plan.put_back(full, before_of(empty, bridge="br0"))) == [
-        ("wait", "Bridge"),
-        ("mutate", "Open_vSwitch"),
-    ]
-    other = database(("br0", "system", {}))
-    (operation,) = plan.put_back(full, before_of(other, bridge="br0"))
-    assert operation["row"] == {"datapath_type": "system"}
 
 
 # -- rows -----------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import importlib
 import os
 import threading
@@ -20,9 +21,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from refnet import config
 from refnet.errors import InvalidArgument, LockTimeout, PermissionDenied, RefnetError, SwitchRefused, SwitchUnreachable
 from refnet.netdev.model import Capability
-from refnet.netdev.ovs import plan
 from refnet.netdev.ovs.operations import Operations, whole
 from refnet.netdev.ovs.records import View
+from refnet.netdev.ovs.undo import Written, put_back
 
 if TYPE_CHECKING:
     from refnet.netdev.ovs.replica import Replica
@@ -37,7 +38,8 @@ ANSWER = 10.0
 _PATIENCE = 60.0
 #: Other callers may change the same rows between a look and a transaction; more often than this is a fault.
 _ATTEMPTS = 20
-#: Seconds for those who do not wait: a connection that has been lost since the last call is made again.
+#: Seconds for those who do not wait: a connection that has been lost since the last call is made again, and a server
+#: that was silent the last time may have come to itself.
 _RETRY = 1.0
 _POLL = 0.02
 
@@ -52,11 +54,13 @@ class Database:
         self._replica: Replica | None = None
         self._place = ""
         self._known = False
+        # When a connection was last tried in vain, since the server was silent, and for how many seconds.
+        self._silence: tuple[float, float] | None = None
 
     def run(self, work: Callable[[Session], T], *, patient: bool = True) -> T:
         """Do ``work`` with a connection to a switch that lives; again from the start where the connection breaks.
 
-        Without ``patient`` nothing that is down now is waited for.
+        Without ``patient`` nothing that is down now is waited for, nor a server that has been silent before.
 
         Raises:
             SwitchUnreachable: there is no database, or no ovs-vswitchd at it, or one of them does not answer.
@@ -65,12 +69,17 @@ class Database:
         library = _library()
         session = Session()
         deadline = time.monotonic() + (ANSWER if patient else _RETRY)
+        has_lost_one = False
         while True:
+            patience = ANSWER if patient or self._silence is None else _RETRY
+            replica: Replica | None = None
             try:
-                session.replica = self._connected()
-                self._await_daemon(session.replica, deadline if patient else 0.0)
-                return session.do(work)
+                replica = session.replica = self._connected(patience)
+                return session.do(self._behind_daemon(work, deadline if patient else 0.0, patience))
             except library.Lost as lost:
+                if replica is not None and patient and not has_lost_one:
+                    # The time that a restart may take begins with the first loss.
+                    has_lost_one, deadline = True, time.monotonic() + ANSWER
                 # A server that was there a moment ago is being restarted; one that never was is not there.
                 if not self._known or time.monotonic() >= deadline:
                     self._known = False
@@ -78,9 +87,11 @@ class Database:
                 time.sleep(_POLL)
             except library.Silent:
                 # What it was asked it may still answer: on this connection nobody would know to what.
-                self.close()
+                if replica is not None:
+                    replica.close()
+                    self._silence = time.monotonic(), patience
                 raise SwitchUnreachable(
-                    f"Open vSwitch's database at {self._place} does not answer within {ANSWER:g} s: "
+                    f"Open vSwitch's database at {self._place} does not answer within {patience:g} s: "
                     "see whether ovsdb-server is stopped or hangs",
                     capability=Capability.OVS.value,
                     errno=errno.ETIMEDOUT,
@@ -115,33 +126,46 @@ class Database:
         finally:
             connecting.release()
 
-    def _connected(self) -> Replica:
+    def _connected(self, patience: float) -> Replica:
+        arrived = time.monotonic()
         with self._alone():
             place = config.ovsdb()
             if self._replica is not None and (place != self._place or not self._replica.is_usable()):
                 self._drop()
             if self._replica is None:
                 if place != self._place:
-                    self._place, self._known = place, False
+                    self._place, self._known, self._silence = place, False, None
                 if not place.startswith(("unix:", "tcp:", "ssl:")):
                     raise InvalidArgument(
                         f"Open vSwitch's database {place!r} is no connection method such as "
                         "'unix:/var/run/openvswitch/db.sock' or 'tcp:127.0.0.1:6640' (REFNET_OVSDB)"
                     )
-                self._replica = _library().Replica(place, time.monotonic() + ANSWER)
-                self._known = True
+                library = _library()
+                if self._silence is not None and self._silence[0] >= arrived and self._silence[1] >= patience:
+                    raise library.Silent  # another thread has tried, while this one waited for it
+                try:
+                    self._replica = library.Replica(place, time.monotonic() + patience)
+                except library.Silent:
+                    self._silence = time.monotonic(), patience
+                    raise
+                self._known, self._silence = True, None
             return self._replica
 
-    def _await_daemon(self, replica: Replica, deadline: float) -> None:
-        """See that ovs-vswitchd is at the database, or comes back to it: nothing is written for nobody."""
-        while not replica.daemon_is_there(time.monotonic() + ANSWER):
-            if time.monotonic() >= deadline:
-                raise SwitchUnreachable(
-                    f"the database at {self._place} answers, and no ovs-vswitchd is connected to it: start it "
-                    "(Debian: systemctl start openvswitch-switch; FreeBSD: service ovs-vswitchd start)",
-                    capability=Capability.OVS.value,
-                )
-            time.sleep(_POLL)
+    def _behind_daemon(self, work: Callable[[Session], T], deadline: float, patience: float) -> Callable[[Session], T]:
+        """Return the work with a look before it whether ovs-vswitchd is there: nothing is written for nobody."""
+
+        def work_if_there(session: Session) -> T:
+            while not session.replica.daemon_is_there(time.monotonic() + patience):
+                if time.monotonic() >= deadline:
+                    raise SwitchUnreachable(
+                        f"the database at {self._place} answers, and no ovs-vswitchd is connected to it: start it "
+                        "(Debian: systemctl start openvswitch-switch; FreeBSD: service ovs-vswitchd start)",
+                        capability=Capability.OVS.value,
+                    )
+                time.sleep(_POLL)
+            return work(session)
+
+        return work_if_there
 
     def _drop(self) -> None:
         replica, self._replica = self._replica, None
@@ -166,12 +190,12 @@ class Database:
 
 
 class Session:
-    """A call's work with the database: it remembers how the rows were that the call has changed."""
+    """A call's work with the database: it remembers what the call has written, and over what."""
 
     def __init__(self) -> None:
         """Know nothing yet."""
         self.replica: Replica
-        self._before = plan.Before()
+        self._written = Written()
         self._has_written = False
 
     @property
@@ -185,8 +209,15 @@ class Session:
             return work(self)
         except (_library().Lost, _library().Silent):
             raise
-        except BaseException:
-            self.take_back()
+        except BaseException as error:
+            try:
+                # One that is interrupted does not wait, and neither do others for a switch that does nothing.
+                self.take_back(wait=isinstance(error, Exception) and not isinstance(error, SwitchUnreachable))
+            except (_library().Lost, _library().Silent):
+                # The call is made again on another connection, unless it has been interrupted.
+                if isinstance(error, Exception):
+                    raise
+                self.replica.close()
             raise
 
     def apply(
@@ -200,30 +231,34 @@ class Session:
     ) -> bool:
         """Carry out what ``make`` plans, and wait until the switch has; return whether there was anything to do.
 
-        ``note`` is for the database's log. ``ports`` and ``bridge`` are what the plan is about: :meth:`take_back` puts
-        them back, as they were before the first plan. With ``anyway`` the switch is told to look even at nothing new.
+        ``note`` is for the database's log. ``ports`` and ``bridge`` are what the plan is about: where the call fails
+        :meth:`take_back` deletes those that it has made, and makes the ports again that it has deleted. With ``anyway``
+        the switch is told to look even at nothing new.
 
         Raises:
-            SwitchUnreachable: the switch has not done it in time; it has been taken back.
+            SwitchUnreachable: the switch has not done it in time.
             SwitchRefused: the database has refused it.
         """
         refusal = ""
         for _ in range(_ATTEMPTS):
             operations = make(self.view)
-            self._before.remember(self.view, ports, bridge)
             if not operations and not anyway:
                 if self._has_written:
                     # The connection broke behind a transaction; it is done, and the switch may not have come to it.
                     self.catch_up()
                 return False
+            before = self._written, self._has_written
+            self._written, self._has_written = self._written.then(self.view, operations, ports, bridge), True
             try:
-                number = self._commit(operations, note)
+                number, answers = self._commit(operations, note)
             except _library().Refused as refused:
+                self._written, self._has_written = before
                 refusal = str(refused)
                 if not refused.again:
                     break
                 self.refresh()
                 continue
+            self._written = self._written.answered(operations, answers)
             self._taken_over(number)
             return True
         raise SwitchRefused(f"Open vSwitch's database has refused: {refusal}", detail=refusal)
@@ -256,32 +291,39 @@ class Session:
             return False
         return True
 
-    def take_back(self, *, wait: bool = True) -> None:
-        """Put the rows back to what they were before the call; others may have changed them since, and then win."""
-        operations = plan.put_back(self.view, self._before) if self._has_written else []
-        if not operations:
-            return
-        with contextlib.suppress(_library().Refused):
-            number = self._commit(operations, "refnet takes back what the switch would not do")
+    def take_back(self, *, wait: bool) -> None:
+        """Undo what the call has written, unless others have written over it since; with ``wait`` until it is done."""
+        for _ in range(_ATTEMPTS if self._has_written else 0):
+            # A call that was interrupted has not seen yet what comes of its transaction.
+            self.refresh()
+            operations = put_back(self.view, self._written)
+            if not operations:
+                break
+            try:
+                number, _ = self._commit(operations, "refnet takes back what the switch would not do")
+            except _library().Refused as refused:
+                if not refused.again:
+                    break
+                continue
             if wait:
-                self.wait_for(lambda: self._done(number))
+                self.wait_for(functools.partial(self._done, number))
+            break
+        self._written, self._has_written = Written(), False
 
-    def _commit(self, operations: Operations, note: str) -> int:
-        """Carry out one transaction; return the number by which the switch will tell that it has done it."""
+    def _commit(self, operations: Operations, note: str) -> tuple[int, list[dict[str, Any]]]:
+        """Carry out one transaction; return the number by which the switch will tell that it is done, and answers."""
         root = whole(self.view.root)
         number: list[dict[str, Any]] = [
             {"op": "mutate", "table": "Open_vSwitch", "where": root, "mutations": [["next_cfg", "+=", 1]]},
             {"op": "select", "table": "Open_vSwitch", "where": root, "columns": ["next_cfg"]},
             {"op": "comment", "comment": note},
         ]
-        self._has_written = True
         answers = self.replica.transact([*operations, *number], time.monotonic() + ANSWER)
-        return int(answers[-2]["rows"][0]["next_cfg"])
+        return int(answers[-2]["rows"][0]["next_cfg"]), answers
 
     def _taken_over(self, number: int) -> None:
         if self.wait_for(lambda: self._done(number)):
             return
-        self.take_back(wait=False)
         raise SwitchUnreachable(
             f"ovs-vswitchd has not taken over the change within {ANSWER:g} s, so it has been taken back: see whether "
             "it is stopped or hangs",

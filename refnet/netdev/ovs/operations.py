@@ -26,6 +26,12 @@ def is_port(there: Port) -> dict[str, Any]:
     return _granted("Bridge", where, {"name": there.bridge.name})
 
 
+def unchanged(table: str, record: Record, *columns: str) -> dict[str, Any]:
+    """Take for granted that columns of a row are as they were seen."""
+    seen = {name: record.columns[name] for name in columns if name in record.columns}
+    return _granted(table, whole(record), seen)
+
+
 def _granted(table: str, where: list[Json], row: dict[str, Json]) -> dict[str, Any]:
     return {
         "op": "wait",
@@ -81,7 +87,11 @@ def configured(table: str, record: Record) -> dict[str, Json]:
 
 
 def differing(record: Record, wanted: Mapping[str, Json]) -> dict[str, Json]:
-    return {name: value for name, value in wanted.items() if _plain(record.columns.get(name)) != _plain(value)}
+    return {name: value for name, value in wanted.items() if not is_same(record.columns.get(name), value)}
+
+
+def is_same(one: Json, another: Json) -> bool:
+    return bool(_plain(one) == _plain(another))
 
 
 def _plain(value: Json) -> Json:

@@ -6,7 +6,7 @@ quicker the transaction changes nothing, and the plan is made anew.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from refnet.errors import AlreadyEnslaved, Mismatch, NoSuchDevice, SwitchRefused, WrongKind
@@ -21,12 +21,15 @@ from refnet.netdev.ovs.operations import (
     map_mutations,
     mutate,
     new,
+    unchanged,
     update,
 )
 from refnet.netdev.ovs.records import Json, Port, Record, View, as_map, as_set, failure, optional, reference
 
 #: The ids that a port of a virtual interface carries (Open vSwitch's Documentation/topics/integration.rst).
 _IDS = ("iface-id", "iface-status", "attached-mac", "vm-uuid")
+#: A type that no switch knows: of an interface whose device the switch is to let go of (:func:`parted`).
+REPLACED = "refnet-replaced"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,40 +71,21 @@ class Wanted:
         return found
 
 
-class Before:
-    """How the rows were that a call is about: what :func:`put_back` returns to."""
-
-    def __init__(self) -> None:
-        """Know nothing yet."""
-        self.ports: dict[str, Port | None] = {}
-        self.bridges: dict[str, tuple[Record, Port | None] | None] = {}
-
-    def remember(self, view: View, ports: Iterable[str], bridge: str) -> None:
-        """Keep the rows as they are, unless they were kept before."""
-        for name in ports:
-            if name not in self.ports:
-                self.ports[name] = view.port(name)
-        if bridge and bridge not in self.bridges:
-            there = view.bridge(bridge)
-            self.bridges[bridge] = None if there is None else (there, view.port(bridge))
-
-
 # -- ports ----------------------------------------------------------------------------------------------
 
 
-def port(view: View, bridge: str, wanted: Wanted, *, mend: bool = True, like: Port | None = None) -> Operations:
+def port(view: View, bridge: str, wanted: Wanted, *, mend: bool = True) -> Operations:
     """Plan a port of a bridge: made, changed where it differs, or made anew where the switch has given it up.
 
-    Without ``mend`` one that it has given up stays: its device is still to come. One that is made has what others have
-    configured of the port ``like``.
+    Without ``mend`` one that it has given up stays: its device is still to come.
 
     Raises: what :func:`own_port` raises.
     """
     holder = needed_bridge(view, bridge)
     there = own_port(view, holder, wanted.name)
     if there is None:
-        return [exists(holder), *insert(wanted.name, holder, *_rows(wanted, like))]
-    if not mend or failure(there.interface) is None:
+        return [exists(holder), *insert(wanted.name, holder, *_rows(wanted))]
+    if not mend or is_parted(there) or failure(there.interface) is None:
         return _changes(there, wanted)
     return _made_anew(there, wanted)
 
@@ -202,6 +186,19 @@ def interface_type(there: Port, wanted: str) -> Operations:
     return [is_port(there), update("Interface", there.interface, changed)] if changed else []
 
 
+def parted(there: Port) -> Operations:
+    """Plan that the switch lets go of a port's device, while the port stays with all that is configured of it.
+
+    One that another call has seen to meanwhile has another number, or another device.
+    """
+    changes = interface_type(there, REPLACED)
+    return [unchanged("Interface", there.interface, "ofport", "ifindex"), *changes] if changes else []
+
+
+def is_parted(there: Port) -> bool:
+    return bool(there.interface.columns["type"] == REPLACED)
+
+
 def without_port(there: Port) -> Operations:
     """Plan the end of a port: a row that nothing refers to is deleted by the database."""
     return [is_port(there), mutate("Bridge", there.bridge, ["ports", "delete", reference(there.record.uuid)])]
@@ -213,7 +210,11 @@ def _changes(there: Port, wanted: Wanted) -> Operations:
     port_columns = {} if wanted.vlan is None else differing(there.record, wanted.vlan.columns())
     if port_columns:
         found.append(update("Port", there.record, port_columns))
-    interface_columns = differing(interface, wanted.columns())
+    columns = wanted.columns()
+    if is_parted(there):
+        # What the switch says of it is said of a type that it does not know.
+        columns |= {"ofport": optional(None), "error": optional(None)}
+    interface_columns = differing(interface, columns)
     if interface_columns:
         found.append(update("Interface", interface, interface_columns))
     mutations: list[Json] = []
@@ -230,7 +231,7 @@ def _made_anew(there: Port, wanted: Wanted) -> Operations:
     return [*without_port(there), *insert(there.name, there.bridge, *_rows(wanted, there))]
 
 
-def _rows(wanted: Wanted, like: Port | None) -> tuple[dict[str, Json], list[dict[str, Json]]]:
+def _rows(wanted: Wanted, like: Port | None = None) -> tuple[dict[str, Json], list[dict[str, Json]]]:
     """Return the columns of a port and of its interface."""
     port = {"name": wanted.name} if like is None else configured("Port", like.record)
     interface: dict[str, Json] = {"name": wanted.name} if like is None else configured("Interface", like.interface)
@@ -301,47 +302,3 @@ def bridge(
 def without_bridge(view: View, there: Record) -> Operations:
     """Plan the end of a bridge; its ports end with it."""
     return [exists(there), mutate("Open_vSwitch", view.root, ["bridges", "delete", reference(there.uuid)])]
-
-
-# -- taking back ----------------------------------------------------------------------------------------
-
-
-def put_back(view: View, before: Before) -> Operations:
-    """Plan the way back to how the rows were."""
-    found: Operations = []
-    for number, (name, was) in enumerate(before.ports.items()):
-        found += _port_back(view, view.port(name), was, f"back{number}")
-    for name, kept in before.bridges.items():
-        now = view.bridge(name)
-        if now is None:
-            continue
-        if kept is None:
-            found += without_bridge(view, now)
-            continue
-        was_bridge, own = kept
-        changed = differing(now, configured("Bridge", was_bridge))
-        if changed:
-            found.append(update("Bridge", now, changed))
-        found += _port_back(view, view.port(name), own, "own")
-    return found
-
-
-def _port_back(view: View, now: Port | None, was: Port | None, label: str) -> Operations:
-    if was is None:
-        return [] if now is None else without_port(now)
-    if now is not None and now.record.uuid == was.record.uuid:
-        rows = [("Port", now.record, configured("Port", was.record))]
-        rows += [
-            ("Interface", one, configured("Interface", old))
-            for one in now.interfaces
-            for old in was.interfaces
-            if one.uuid == old.uuid
-        ]
-        updates = [(table, record, differing(record, columns)) for table, record, columns in rows]
-        return [update(table, record, columns) for table, record, columns in updates if columns]
-    found = [] if now is None else without_port(now)
-    holder = view.bridge(was.bridge.name)
-    if holder is None:
-        return found
-    interfaces = [configured("Interface", one) for one in was.interfaces]
-    return found + insert(label, holder, configured("Port", was.record), interfaces)

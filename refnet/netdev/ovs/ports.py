@@ -28,6 +28,9 @@ from refnet.netdev.ovs.operations import Operations
 from refnet.netdev.ovs.plan import Wanted
 from refnet.netdev.ovs.records import Port, View, failure, settled
 
+#: Types of interfaces that have a device of the system.
+_SYSTEMS = (SYSTEM, "system", plan.REPLACED)
+
 
 class SwitchedPorts(SwitchBase):
     """Ports."""
@@ -87,12 +90,13 @@ class SwitchedPorts(SwitchBase):
                 there = plan.own_port(session.view, plan.needed_bridge(session.view, bridge), dev)
             device = self._device_for(dev, there, kind, later=device_later)
             mend = not device_later or device is not None
-            deaf = self._without_deaf(session, there) if device is not None and kind == SYSTEM else None
+            if kind == SYSTEM and there is not None:
+                self._have_let_go(session, there, device)
 
             def make(view: View) -> Operations:
                 # An older switch leaves the MTU to the system (_finish_device).
                 fits = wanted if view.has("Interface", "mtu_request") else dataclasses.replace(wanted, mtu=None)
-                return plan.port(view, bridge, fits, mend=mend, like=deaf)
+                return plan.port(view, bridge, fits, mend=mend)
 
             with _Mtu(self, device, wanted_mtu if kind == SYSTEM else None):
                 session.apply(make, f"refnet: create_ovs_vif_port {bridge} {dev}", ports=(dev,))
@@ -128,7 +132,7 @@ class SwitchedPorts(SwitchBase):
 
         is_ours = self.switch.run(work)
         # What the switch has made is gone by now, and ends of patch cables are no devices.
-        is_device = not kinds or kinds[0] in (SYSTEM, "system")
+        is_device = not kinds or kinds[0] in _SYSTEMS
         if delete_dev and is_ours and is_device and len(dev) <= names.MAX_DEVICE_NAME:
             self._delete_device(dev)
 
@@ -141,7 +145,7 @@ class SwitchedPorts(SwitchBase):
             return _described(plan.needed_port(session.view, dev))
 
         found = self.switch.run(work)
-        if found.interface_type not in (SYSTEM, "system", INTERNAL):
+        if found.interface_type not in (SYSTEM, "system", INTERNAL) or len(dev) > names.MAX_DEVICE_NAME:
             return found
         try:
             # The switch writes an MTU down some time after it was set.
@@ -226,11 +230,16 @@ class SwitchedPorts(SwitchBase):
 
     def _device_for(self, dev: str, there: Port | None, kind: str, *, later: bool) -> Device | None:
         """Look at the device that is to be a port; None where there is none, and need not be."""
-        if kind not in (SYSTEM, INTERNAL) or not self.device_exists(dev):
-            if kind == SYSTEM and not later:
-                raise NoSuchDevice(f"there is no device {dev}", device=dev, errno=errno.ENODEV)
+        if kind not in (SYSTEM, INTERNAL):
             return None
-        device = self.device(dev)
+        if kind == SYSTEM and there is not None:
+            _check_is_systems(there)
+        try:
+            device = self.device(dev)
+        except NoSuchDevice:
+            if kind == SYSTEM and not later:
+                raise NoSuchDevice(f"there is no device {dev}", device=dev, errno=errno.ENODEV) from None
+            return None
         if kind == INTERNAL:
             if there is not None and there.interface.columns["type"] != INTERNAL:
                 raise _not_the_switchs(dev)
@@ -244,9 +253,10 @@ class SwitchedPorts(SwitchBase):
         return device
 
     def _delete_device(self, dev: str) -> None:
-        if not self.device_exists(dev):
+        try:
+            device = self.device(dev)
+        except NoSuchDevice:
             return
-        device = self.device(dev)
         if device.master is not None and device.master != KERNEL_DATAPATH_DEVICE:
             return  # a port of a bridge of the system
         if device.kind is Kind.BRIDGE:
@@ -256,25 +266,27 @@ class SwitchedPorts(SwitchBase):
         except Unsupported:
             return  # a network card
 
-    def _without_deaf(self, session: Session, there: Port | None) -> Port | None:
-        """Take out a port whose device has been replaced unseen, and return how it was.
+    def _have_let_go(self, session: Session, there: Port, device: Device | None) -> None:
+        """Have the switch let go of a device that has been replaced unseen, so that it takes the new one next.
 
-        The switch holds on to the device that is gone; put in again by the same transaction it would go on so.
+        It would hold on to the one that is gone, were the port deleted and put in again by one transaction. The row
+        stays all the while: a call may end at any moment, and the port's VLAN is not to be lost by it.
         """
-        if there is None or not self._is_deaf(there):
-            return None
+        if plan.is_parted(there):
+            # By a call that was killed, or one that is under way elsewhere.
+            session.catch_up()
+            return
+        if device is None or not self._is_deaf(there):
+            return
+
+        def apart(view: View) -> Operations:
+            now = view.port(there.name)
+            is_same = now is not None and now.record.uuid == there.record.uuid
+            return plan.parted(now) if now is not None and is_same and self._is_deaf(now) else []
+
         # A switch that has just started has not come to this port yet.
         session.alive()
-        now = session.view.port(there.name)
-        if now is None or not self._is_deaf(now):
-            return None
-
-        def unwanted(view: View) -> Operations:
-            left = view.port(now.name)
-            return plan.without_port(left) if left is not None and left.record.uuid == now.record.uuid else []
-
-        session.apply(unwanted, f"refnet: {now.name} is another device now", ports=(now.name,))
-        return now
+        session.apply(apart, f"refnet: {there.name} is another device now", ports=(there.name,), anyway=True)
 
     def _is_deaf(self, there: Port) -> bool:
         return settled(there.interface) and self._is_heard_by_switch(there.name) is False
@@ -299,14 +311,31 @@ class SwitchedPorts(SwitchBase):
             )
 
     def _change_port(self, dev: str, verb: str, make: Callable[[Port], Operations]) -> None:
+        def changes(view: View) -> Operations:
+            there = view.port_of_interface(dev) or plan.needed_port(view, dev)
+            plan.not_a_bond(there, dev)
+            return make(there)
+
         def work(session: Session) -> None:
-            session.apply(lambda view: make(plan.needed_port(view, dev)), f"refnet: {verb} {dev}", ports=(dev,))
+            session.apply(changes, f"refnet: {verb} {dev}", ports=(dev,))
 
         self.switch.run(work)
 
 
 def _not_the_switchs(dev: str) -> WrongKind:
     return WrongKind(f"{dev} is a device of the system: the switch cannot make one of that name", device=dev)
+
+
+def _check_is_systems(there: Port) -> None:
+    """Refuse a port of another type: made one of the system's, it would lose the device that the switch has made."""
+    kind = str(there.interface.columns["type"])
+    # What a hypervisor reaches through a socket is a port of the system first (ovs_set_vhostuser_port_type).
+    if kind not in (*_SYSTEMS, VHOST_USER, VHOST_USER_CLIENT):
+        raise WrongKind(
+            f"{there.name} is a port of type {kind!r}, and no device of the system: give its interface_type, or delete "
+            "it first",
+            device=there.name,
+        )
 
 
 class _Mtu:

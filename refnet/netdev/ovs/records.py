@@ -96,6 +96,9 @@ class View(Protocol):
     def root(self) -> Record:
         """The one row of the table Open_vSwitch."""
 
+    def row(self, table: str, uuid: str) -> Record | None:
+        """Return a row."""
+
     def bridge(self, name: str) -> Record | None:
         """Return a bridge."""
 

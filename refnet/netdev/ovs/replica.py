@@ -35,6 +35,7 @@ DATABASE = "Open_vSwitch"
 _DAEMON_LOCK = "ovs_vswitchd"
 _MONITOR = "refnet"
 _RECEIVE_BYTES = 1 << 16
+_POLL = 0.02
 
 
 class Lost(Exception):
@@ -70,22 +71,14 @@ class Replica(Tables):
             Silent: somebody is, and does not answer.
             Refused: it has no Open vSwitch's database.
         """
-        try:
-            failed, stream = Stream.open_block(Stream.open(place), timeout=_milliseconds(deadline))
-        except (OSError, TypeError, ValueError) as error:  # what the library lets through of "ssl:" without its files
-            raise Refused(f"it cannot be connected to: {error}") from None
-        if failed == errno.ETIMEDOUT:
-            raise Silent
-        if failed:
-            raise Lost(failed)
         super().__init__()
-        self._stream = stream
+        self._stream = _connection(place, deadline)
         self._reader: int | None = None
         self._text = ""
         self._decode = codecs.getincrementaldecoder("utf-8")()
         self._parse = json.JSONDecoder().raw_decode
         self._number = 0
-        self._answers: dict[int, Json] = {}
+        self._answers: dict[int, tuple[Json, Json]] = {}
         self._awaited: set[int] = set()
         self._lost: Lost | None = None
         self._first = 0
@@ -131,8 +124,7 @@ class Replica(Tables):
             if self._reader is None and self._lost is None:
                 try:
                     self._receive()
-                except Lost as lost:
-                    self._lost = lost
+                except Lost:
                     self._give_back()
             return self._lost is None
 
@@ -154,19 +146,14 @@ class Replica(Tables):
                     continue
                 self._reader = threading.get_ident()
                 try:
-                    self.changed.release()
                     try:
+                        self.changed.release()
                         _await(self._stream.socket, deadline)
                     finally:
                         self.changed.acquire()
                     if self._lost is None:
-                        self._receive()
-                except Lost as lost:
-                    self._lost = lost
-                except BaseException:
-                    # Interrupted half way: what had come is not all here.
-                    self._lost = Lost()
-                    raise
+                        with contextlib.suppress(Lost):  # which is seen above
+                            self._receive()
                 finally:
                     self._reader = None
                     self._give_back()
@@ -188,10 +175,11 @@ class Replica(Tables):
         finally:
             with self.changed:
                 self._awaited.discard(number)
-                answer = self._answers.pop(number, None)
-        if answer["error"] is not None:
-            raise Refused(str(answer["error"]))
-        return answer["result"]
+                answer = self._answers.pop(number, (None, None))
+        failed, result = answer
+        if failed is not None:
+            raise Refused(str(failed))
+        return result
 
     def _send(self, method: str, parameters: list[Json], deadline: float) -> int:
         with self.changed:
@@ -220,7 +208,14 @@ class Replica(Tables):
             raise
 
     def _receive(self) -> None:
-        """Read and take in all that has come."""
+        """Read and take in all that has come; where that fails, or is interrupted half way, the connection is lost."""
+        try:
+            self._take_in_what_has_come()
+        except BaseException as error:
+            self._lost = error if isinstance(error, Lost) else Lost()
+            raise
+
+    def _take_in_what_has_come(self) -> None:
         pieces = []
         while True:
             failed, data = self._stream.recv(_RECEIVE_BYTES)
@@ -253,9 +248,12 @@ class Replica(Tables):
         if method is None:
             # An answer that nobody waits for any more is dropped.
             if number in self._awaited:
-                self._answers[number] = message
-                if number == self._first and message["error"] is None:
-                    self.take_in(message["result"])
+                # RFC 7047 (section 4) has both in each answer, and ovsdb-server no result in one with an error.
+                failed = message.get("error")
+                result: Json = message["result"] if failed is None else None
+                self._answers[number] = failed, result
+                if number == self._first and failed is None:
+                    self.take_in(result)
         elif method == "echo":
             self._write({"result": message["params"], "error": None, "id": number}, time.monotonic())
         elif method == "update2":
@@ -294,11 +292,49 @@ class Replica(Tables):
         (ovsdb/jsonrpc-server.c). Whoever asks leaves the queue at once.
         """
         with self.changed:  # one connection can wait for a lock once
-            locked = self._send("lock", [_DAEMON_LOCK], deadline)
-            unlocked = self._send("unlock", [_DAEMON_LOCK], deadline)
-        there = not self._answer(locked, deadline)["locked"]
+            try:
+                locked = self._send("lock", [_DAEMON_LOCK], deadline)
+                unlocked = self._send("unlock", [_DAEMON_LOCK], deadline)
+            except BaseException:
+                # Interrupted in between, it would hold what is ovs-vswitchd's.
+                self._lost = self._lost or Lost()
+                raise
+        answer = self._answer(locked, deadline)
         self._answer(unlocked, deadline)
-        return there
+        try:
+            return not answer["locked"]
+        except (LookupError, TypeError):
+            raise Lost(errno.EPROTO) from None
+
+
+def _connection(place: str, deadline: float) -> Any:
+    """Open a stream. ``Stream.open_block`` does the same by select(2), and ends at 1,024 open files."""
+    while True:
+        try:
+            failed, stream = Stream.open(place)
+        except (OSError, OverflowError, TypeError, ValueError) as error:
+            # What the library lets through of "ssl:" without its files, and of a port beyond 65535.
+            raise Refused(f"it cannot be connected to: {error}") from None
+        if failed != errno.EAGAIN:
+            break
+        # A socket in the file system whose server has not taken those that came before (unix(7), connect(2)).
+        if time.monotonic() >= deadline:
+            raise Silent
+        time.sleep(_POLL)
+    try:
+        while not failed and (failed := stream.connect()) == errno.EAGAIN:
+            if time.monotonic() >= deadline:
+                raise Silent
+            # Of "ssl:" it is not told what is waited for: that the connection is there, or the server's handshake.
+            _await(stream.socket, min(deadline, time.monotonic() + _POLL), writing=not place.startswith("ssl:"))
+            failed = 0
+        if failed:
+            raise Lost(failed)
+    except BaseException:
+        if stream is not None:
+            stream.close()
+        raise
+    return stream
 
 
 def _milliseconds(deadline: float) -> int:

@@ -49,6 +49,11 @@ class Tables:
                 return Record(uuid, row)
         raise LookupError("the table Open_vSwitch has no row")
 
+    def row(self, table: str, uuid: str) -> Record | None:
+        """Return a row."""
+        with self.changed:
+            return self._record(table, uuid)
+
     def bridge(self, name: str) -> Record | None:
         """Return a bridge."""
         with self.changed:
