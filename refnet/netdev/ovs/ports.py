@@ -329,7 +329,7 @@ def _not_the_switchs(dev: str) -> WrongKind:
 def _check_is_systems(there: Port) -> None:
     """Refuse a port of another type: made one of the system's, it would lose the device that the switch has made."""
     kind = str(there.interface.columns["type"])
-    # The switch has made nothing of one that it has given up; an end of a patch cable waits for the other end like that.
+    # Of one that it has given up the switch has made nothing; an end of a patch cable waits for the other like that.
     is_given_up = kind != "patch" and failure(there.interface) is not None
     # What a hypervisor reaches through a socket is a port of the system first (ovs_set_vhostuser_port_type).
     if not is_given_up and kind not in (*_SYSTEMS, VHOST_USER, VHOST_USER_CLIENT):
