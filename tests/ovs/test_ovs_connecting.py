@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from calling import BOUND, bounded
 
 from refnet import config
 from refnet.errors import RefnetError, SwitchUnreachable
@@ -65,6 +66,32 @@ def test_a_port_that_is_none_is_unreachable(driver, place):
 
 
 # -- others' answers ------------------------------------------------------------------------------------
+
+
+def test_a_socket_that_answers_nonsense_or_nothing_is_unreachable(driver, listener, monkeypatch):
+    monkeypatch.setattr(database, "ANSWER", 1.0)
+    bounded(lambda: driver.ovs_ports("br0"))
+
+    def answer(words):
+        connection, _ = listener.accept()
+        while connection.recv(1 << 16):
+            with contextlib.suppress(OSError):
+                connection.sendall(words)
+        connection.close()
+
+    listener.accept()[0].close()  # the first caller's
+    for words in (
+        b"HTTP/1.0 400 Bad Request\r\n\r\n",
+        b'{"id":1,"result":{},"error":null}',
+        b"[1]",
+        b"\xff\xff",
+    ):
+        thread = threading.Thread(target=answer, args=(words,))
+        thread.start()
+        bounded(lambda: driver.ovs_ports("br0"))
+        driver.close()
+        thread.join(BOUND)
+        assert not thread.is_alive()
 
 
 @pytest.mark.parametrize(
@@ -166,17 +193,11 @@ def test_a_probe_waits_for_a_hung_database_once(ovs, switch, monkeypatch):
 # -- many connections, and many files -------------------------------------------------------------------
 
 
-def test_a_server_with_many_callers_before_this_one_is_waited_for(driver, tmp_path, monkeypatch):
+def test_a_server_with_many_callers_before_this_one_is_waited_for(driver, listener, monkeypatch):
     monkeypatch.setattr(database, "ANSWER", 1.0)
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(f"{tmp_path}/s")
-        server.listen(0)
-        config.configure(ovsdb=f"unix:{tmp_path}/s")
-        try:
-            with full(socket.AF_UNIX, f"{tmp_path}/s"), pytest.raises(SwitchUnreachable, match="does not answer"):
-                driver.ovs_ports("br0")
-        finally:
-            config.configure(ovsdb="")
+    listener.listen(0)
+    with full(socket.AF_UNIX, listener.getsockname()), pytest.raises(SwitchUnreachable, match="does not answer"):
+        driver.ovs_ports("br0")
 
 
 def test_a_database_that_comes_to_itself_takes_those_that_found_no_room(ovs, switch, monkeypatch):

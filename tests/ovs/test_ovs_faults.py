@@ -1,39 +1,25 @@
-"""What becomes of a call while daemons end, hang and come back, processes fork and die, and others write as well."""
+"""What becomes of a call while daemons end, hang and come back, and where it is killed or refused half way."""
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
-import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from calling import BOUND, bounded, forked
 
 from conformance import faults
 from refnet import config
-from refnet.errors import InvalidArgument, RefnetError, SwitchRefused, SwitchUnreachable
+from refnet.errors import InvalidArgument, RefnetError, SwitchRefused
 from refnet.netdev import Capability
-from refnet.netdev.linux import LinuxNetDevDriver
 from refnet.netdev.ovs import database
 from tests.waiting import wait_until
 
 MAC = "52:54:00:12:34:56"
-#: What "bounded" is to a machine on which everything may take longer: several times what is promised.
-BOUND = 4 * database.ANSWER
-
-
-def bounded(call, error=SwitchUnreachable):
-    started = time.monotonic()
-    with pytest.raises(error) as caught:
-        call()
-    assert time.monotonic() - started < BOUND
-    return caught.value
 
 
 def every_method(driver):
@@ -48,19 +34,6 @@ def every_method(driver):
         "create_ovs_patch_ports": lambda: driver.create_ovs_patch_ports("br0", "p0", "br1", "p1"),
         "ovs_set_vhostuser_port_type": lambda: driver.ovs_set_vhostuser_port_type("tap1"),
     }
-
-
-def in_child(work):
-    """Run in a fork of this process; return its status, 0 where the work raised nothing."""
-    child = os.fork()
-    if not child:
-        try:
-            work()
-        except BaseException as error:
-            os.write(2, f"child: {error!r}\n".encode())
-            os._exit(1)
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 # -- nobody there ---------------------------------------------------------------------------------------
@@ -97,39 +70,6 @@ def test_a_place_where_nobody_listens_is_unreachable(driver, place):
         assert place in str(bounded(lambda: driver.ovs_ports("br0")))
     finally:
         config.configure(ovsdb="")
-
-
-def test_a_socket_that_answers_nonsense_or_nothing_is_unreachable(driver, tmp_path, monkeypatch):
-    monkeypatch.setattr(database, "ANSWER", 1.0)
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(f"{tmp_path}/s")
-        server.listen(8)
-        config.configure(ovsdb=f"unix:{tmp_path}/s")
-        try:
-            bounded(lambda: driver.ovs_ports("br0"))
-
-            def answer(words):
-                connection, _ = server.accept()
-                while connection.recv(1 << 16):
-                    with contextlib.suppress(OSError):
-                        connection.sendall(words)
-                connection.close()
-
-            server.accept()[0].close()  # the first caller's
-            for words in (
-                b"HTTP/1.0 400 Bad Request\r\n\r\n",
-                b'{"id":1,"result":{},"error":null}',
-                b"[1]",
-                b"\xff\xff",
-            ):
-                thread = threading.Thread(target=answer, args=(words,))
-                thread.start()
-                bounded(lambda: driver.ovs_ports("br0"))
-                driver.close()
-                thread.join(BOUND)
-                assert not thread.is_alive()
-        finally:
-            config.configure(ovsdb="")
 
 
 # -- daemons end, hang, and come back -------------------------------------------------------------------
@@ -289,135 +229,6 @@ def test_a_database_of_an_older_schema_is_used_without_what_it_lacks(ovs, switch
     assert "dpdkvhostuser" in (ovs.probe(Capability.OVS_VHOST_USER) or "")
 
 
-# -- processes and threads ------------------------------------------------------------------------------
-
-
-def test_a_fork_has_a_connection_of_its_own(ovs, switch, plug):
-    plug("tap1")
-    assert in_child(lambda: ovs.create_ovs_vif_port("br0", "tap1", "child", MAC)) == 0
-    assert ovs.ovs_port("tap1").iface_id == "child"
-    assert in_child(ovs.close) == 0
-    before = sorted(os.listdir("/proc/self/fd"))
-    ovs.create_ovs_vif_port("br0", "tap1", "parent", MAC)
-    assert sorted(os.listdir("/proc/self/fd")) == before
-
-
-def test_a_fork_while_other_threads_are_in_calls_is_not_held_up(ovs, switch, plug):
-    plug("tap1")
-    done = threading.Event()
-
-    def busy():
-        number = 0
-        while not done.is_set():
-            number += 1
-            ovs.create_ovs_vif_port("br0", "tap1", f"id-{number}", MAC)
-
-    with ThreadPoolExecutor(2) as others:
-        calls = [others.submit(busy) for _ in range(2)]
-        try:
-            for _ in range(20):
-                assert in_child(lambda: ovs.ovs_ports("br0")) == 0
-        finally:
-            done.set()
-        for call in calls:
-            call.result(BOUND)
-
-
-def test_threads_share_a_driver(ovs, switch):
-    devices = [f"tap{number}" for number in range(24)]
-
-    def cycle(dev):
-        for tag in (1, 2, None):
-            ovs.create_tap_dev(dev)
-            ovs.create_ovs_vif_port("br0", dev, dev, MAC, tag=tag)
-            assert ovs.ovs_port(dev).tag == tag
-            ovs.create_ovs_vif_port("br0", dev, dev, MAC, tag=7)
-            if tag is not None:
-                ovs.delete_ovs_vif_port("br0", dev)
-
-    before = len(os.listdir("/proc/self/fd"))
-    with ThreadPoolExecutor(8) as threads:
-        list(threads.map(cycle, devices))
-    assert ovs.ovs_ports("br0") == tuple(sorted(devices))
-    assert len(os.listdir("/proc/self/fd")) == before
-    assert {switch.rows()[f"Port {dev}"]["tag"] for dev in devices} == {7}
-
-
-def test_two_processes_at_once_lose_nothing_of_each_other(ovs, switch):
-    def plug_all(numbers):
-        with LinuxNetDevDriver() as own:
-            for number in numbers:
-                own.create_tap_dev(f"tap{number}")
-                own.create_ovs_vif_port("br0", f"tap{number}", f"id-{number}", MAC)
-
-    children = []
-    for first in range(4):
-        child = os.fork()
-        if not child:
-            try:
-                plug_all(range(first, 40, 4))
-            except BaseException as error:
-                os.write(2, f"child: {error!r}\n".encode())
-                os._exit(1)
-            os._exit(0)
-        children.append(child)
-    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 4
-    assert ovs.ovs_ports("br0") == tuple(sorted(f"tap{number}" for number in range(40)))
-    assert all((ovs.ovs_port(dev).ofport or 0) > 0 for dev in ovs.ovs_ports("br0"))
-
-
-def test_two_processes_that_want_the_same_port_both_get_it(ovs, switch):
-    ovs.create_tap_dev("tap1")
-    for _ in range(10):
-        start = switch.directory / "start"
-        start.unlink(missing_ok=True)
-        children = []
-        for number in range(2):
-            child = os.fork()
-            if not child:
-                try:
-                    with LinuxNetDevDriver() as own:
-                        own.ovs_ports("br0")
-                        wait_until(start.exists, "the start")
-                        own.create_ovs_vif_port("br0", "tap1", f"id-{number}", MAC)
-                except BaseException as error:
-                    os.write(2, f"child: {error!r}\n".encode())
-                    os._exit(1)
-                os._exit(0)
-            children.append(child)
-        start.touch()
-        assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0, 0]
-        assert ovs.ovs_port("tap1").iface_id in ("id-0", "id-1")
-        ovs.delete_ovs_vif_port("br0", "tap1", delete_dev=False)
-
-
-def test_an_interrupt_leaves_a_driver_that_works(ovs, switch, plug):
-    plug("tap1")
-    interrupted = 0
-    is_called = False
-
-    def interrupt(number, frame):
-        if is_called:  # else it comes behind the call
-            raise KeyboardInterrupt
-
-    for delay in (0.0005, 0.001, 0.002, 0.004):
-        for number in range(8):
-            previous = signal.signal(signal.SIGALRM, interrupt)
-            try:
-                is_called = True
-                signal.setitimer(signal.ITIMER_REAL, delay)
-                ovs.create_ovs_vif_port("br0", "tap1", f"id-{delay}-{number}", MAC)
-                is_called = False
-            except KeyboardInterrupt:
-                interrupted += 1
-            finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
-                signal.signal(signal.SIGALRM, previous)
-    ovs.create_ovs_vif_port("br0", "tap1", "at-last", MAC)
-    assert ovs.ovs_port("tap1").iface_id == "at-last"
-    assert interrupted
-
-
 # -- killed half way, and refused half way --------------------------------------------------------------
 
 
@@ -459,7 +270,7 @@ def test_killed_at_any_request_the_next_call_brings_it_to_its_end(ovs, switch, w
             with faults.injected(at, kill=True):
                 call()
 
-        status = in_child(killed)
+        status = forked(killed)[0]
         assert status in (0, -signal.SIGKILL)
         call()
         done = state_of(ovs, switch)
@@ -527,25 +338,3 @@ def test_a_transaction_that_the_database_refuses_is_told_in_its_words(ovs, switc
         ovs.set_ovs_port_vlan("tap1", tag=5)
     assert injected.hit
     assert "unknown method" in (caught.value.detail or "").lower()
-
-
-def test_processes_that_want_the_same_bridge_and_gateway_all_get_them(switch, driver):
-    def cycle():
-        with LinuxNetDevDriver() as own:
-            for _ in range(6):
-                own.ensure_ovs_bridge("br7", datapath_type="netdev")
-                own.create_ovs_vif_port("br7", "gw7", "id", MAC, interface_type="internal")
-
-    children = []
-    for _ in range(4):
-        child = os.fork()
-        if not child:
-            try:
-                cycle()
-            except BaseException as error:
-                os.write(2, f"child: {error!r}\n".encode())
-                os._exit(1)
-            os._exit(0)
-        children.append(child)
-    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 4
-    assert driver.ovs_ports("br7") == ("gw7",)
