@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from recording_firewall import Recording
 
 from refnet.errors import InvalidArgument, Mismatch, RefnetError, Unsupported
 from refnet.firewall import (
@@ -31,50 +29,9 @@ from refnet.firewall import (
     Table,
     get_manager,
 )
-from refnet.firewall.model import Change, Key
 from refnet.firewall.null import NullFirewall
 
-A, B, C = (Rule(ACCEPT, source=f"192.0.2.{number}") for number in (1, 2, 3))
-
-
-class Recording(NullFirewall):
-    """Follows the model by its changes, as a backend does, and writes down what it was told to do."""
-
-    def __init__(self, owner: str = "me", **options: Any) -> None:
-        super().__init__(owner, **options)
-        self.host: dict[Key, list[Rule]] = {}
-        self.commits: list[str] = []
-        self.fails: RefnetError | None = None
-
-    def _commit(self, changes: Mapping[Key, Change], *, layer2: bool) -> None:
-        self.commits.append("layer2" if layer2 and not changes else "changes")
-        if self.fails:
-            raise self.fails
-        for key, change in changes.items():
-            if change.removed:
-                self.host.pop(key, None)
-            elif change.anew:
-                self.host[key] = list(change.chain.rules())
-            else:
-                for kind, rule, rendered in change.edits:
-                    assert rendered == ("rendered", rule)
-                    if kind == "remove":
-                        self.host[key].remove(rule)
-                    else:
-                        self.host[key].insert(0 if kind == "prepend" else len(self.host[key]), rule)
-
-    def _commit_all(self) -> None:
-        self.commits.append("all")
-        if self.fails:
-            raise self.fails
-        self.host = {key: list(chain.rules()) for key, chain in self._model.chains.items()}
-
-    def _render(self, chain: Any, rule: Rule) -> Any:
-        return "rendered", rule
-
-    @property
-    def model(self) -> dict[Key, list[Rule]]:
-        return {(table, name): list(self.rules(name, table=table)) for table, name, _ in self.chains()}
+A, B = (Rule(ACCEPT, source=f"192.0.2.{number}") for number in (1, 2))
 
 
 @pytest.fixture
@@ -85,71 +42,6 @@ def manager() -> Recording:
     made.apply()
     made.commits.clear()
     return made
-
-
-_CALLS = st.lists(
-    st.one_of(
-        st.tuples(st.just("add"), st.sampled_from("ab"), st.integers(1, 5), st.booleans()),
-        st.tuples(st.just("remove"), st.sampled_from("ab"), st.integers(1, 5)),
-        st.tuples(st.just("empty"), st.sampled_from("ab")),
-        st.tuples(st.just("remove chain"), st.sampled_from("ab")),
-        st.tuples(st.just("add chain"), st.sampled_from("ab")),
-        st.tuples(st.just("apply")),
-        st.tuples(st.just("fail")),
-        st.tuples(st.just("undone"), st.sampled_from("ab"), st.integers(1, 5)),
-    ),
-    max_size=40,
-)
-
-
-@given(_CALLS)
-def test_what_is_committed_leads_to_the_model(calls: list[Any]) -> None:
-    manager, expected = Recording(), dict[str, list[Rule]]()
-    for what, *more in calls:
-        name = more[0] if more else ""
-        rule = Rule(ACCEPT, source=f"192.0.2.{more[1]}") if len(more) > 1 else A
-        if what == "add chain":
-            manager.add_chain(name)
-            expected.setdefault(name, [])
-        elif what == "remove chain":
-            manager.remove_chain(name)
-            expected.pop(name, None)
-        elif what == "apply":
-            manager.apply()
-            assert manager.host == manager.model
-        elif what == "fail":
-            manager.fails = RefnetError("no")
-            before = manager.model
-            try:
-                manager.apply()
-            except RefnetError:
-                assert manager.model == before
-            manager.fails = None
-        elif name not in expected:
-            with pytest.raises(InvalidArgument, match="there is no chain"):
-                manager.add_rule(name, rule)
-        elif what == "add":
-            manager.add_rule(name, rule, first=more[2])
-            if rule not in expected[name]:
-                expected[name].insert(0 if more[2] else len(expected[name]), rule)
-        elif what == "remove":
-            manager.remove_rule(name, rule)
-            if rule in expected[name]:
-                expected[name].remove(rule)
-        elif what == "empty":
-            manager.empty_chain(name)
-            expected[name].clear()
-        elif what == "undone":
-            with pytest.raises(KeyError), manager.deferred():  # noqa: PT012 - the block is what is tried
-                manager.add_chain("new")
-                manager.add_rule("new", rule)
-                manager.remove_rule(name, rule)
-                manager.add_rule(name, B, first=True)
-                manager.remove_chain(name)
-                raise KeyError
-        assert {name: rules for (_, name), rules in manager.model.items()} == expected
-    manager.apply()
-    assert manager.host == manager.model
 
 
 def test_nothing_to_do_is_nothing_done(manager: Recording) -> None:
@@ -255,30 +147,6 @@ def test_novas_way_to_defer_ends_no_block(manager: Recording) -> None:
     manager.apply()
     assert manager.commits == []
     assert manager.rules("a") == ()
-
-
-def test_removing_costs_what_is_removed() -> None:
-    """One by one and counted, not timed: each removal may look at its own rule alone."""
-    manager = Recording()
-    manager.add_chain("a")
-    rules = [Rule(ACCEPT, source=f"10.0.{number // 250}.{number % 250}") for number in range(3000)]
-    for rule in rules:
-        manager.add_rule("a", rule)
-    manager.apply()
-    seen: list[int] = []
-
-    class Counted(list):  # type: ignore[type-arg]
-        def __iter__(self) -> Any:
-            seen.append(len(self))
-            return super().__iter__()
-
-    for rule in rules:
-        manager.remove_rule("a", rule)
-        change = manager._model.changes[Table.FILTER, "a"]
-        change.edits = Counted(change.edits) if not isinstance(change.edits, Counted) else change.edits
-    assert seen == []
-    manager.apply()
-    assert manager.host == manager.model
 
 
 def test_guards_and_isolations_are_applied_when_they_change(manager: Recording) -> None:

@@ -104,6 +104,7 @@ def test_ports(given_as: Any, ports: list[tuple[int, int]]) -> None:
         ({"protocol": "tcp;reboot"}, "protocol 'tcp;reboot'"),
         ({"protocol": True}, "protocol True"),
         ({"source": "192.0.2.1/24"}, "has bits set behind its prefix: write '192.0.2.0/24'"),
+        ({"source": "192.0.2.0/0.0.0.255"}, "has a mask whose ones are not all in front"),
         ({"source": "192.0.2.300"}, "is not an address or a network"),
         ({"source": "host.example"}, "'host.example' is not an address"),
         ({"source": "fe80::1%eth0"}, "'fe80::1%eth0' is not an address"),

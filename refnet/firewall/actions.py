@@ -27,6 +27,7 @@ class Answer(str, Enum):
     TCP_RESET = "tcp-reset"
 
     __str__ = str.__str__
+    __repr__ = str.__repr__
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class Jump:
 
     def __post_init__(self) -> None:
         """Validate the name."""
-        values.chain_name(self.chain)
+        object.__setattr__(self, "chain", values.chain_name(self.chain))
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +155,9 @@ class SetMark:
 
     def __post_init__(self) -> None:
         """Validate both numbers."""
-        values.mark(self.value, self.mask)
+        made = values.mark(self.value, self.mask)
+        object.__setattr__(self, "value", made.value)
+        object.__setattr__(self, "mask", made.mask)
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,22 +37,27 @@ class Capability(str, Enum):
     __str__ = str.__str__
 
 
+_OF_ACTIONS: dict[type, Capability] = {
+    **dict.fromkeys((Snat, Dnat, Redirect, Masquerade), Capability.NAT),
+    Log: Capability.LOG,
+    SetMark: Capability.MARK,
+    ChecksumFill: Capability.CHECKSUM_FILL,
+}
+_OF_FIELDS = (("limit", Capability.RATE_LIMIT), ("mark", Capability.MARK), ("source_mac", Capability.SOURCE_MAC))
+_TRANSLATED = frozenset((State.SNAT, State.DNAT))
+
+
 def needs(rule: Rule) -> list[Capability]:
     """Return the capabilities that a rule takes."""
     action = rule.action
-    states = set(rule.states.values) if rule.states else set()
-    translated = {State.SNAT, State.DNAT}
-    is_nat = isinstance(action, Snat | Dnat | Redirect | Masquerade)
-    found = {
-        Capability.FIREWALL_IPV6: rule.family == 6,
-        Capability.NAT: is_nat,
-        Capability.NAT_IPV6: is_nat and rule.family == 6,
-        Capability.CONNECTION_STATE: bool(states - translated),
-        Capability.TRANSLATED_STATE: bool(states & translated),
-        Capability.RATE_LIMIT: rule.limit is not None,
-        Capability.LOG: isinstance(action, Log),
-        Capability.MARK: isinstance(action, SetMark) or rule.mark is not None,
-        Capability.SOURCE_MAC: rule.source_mac is not None,
-        Capability.CHECKSUM_FILL: isinstance(action, ChecksumFill),
-    }
-    return [capability for capability, needed in found.items() if needed]
+    found = [_OF_ACTIONS[type(action)]] if type(action) in _OF_ACTIONS else []
+    if rule.family == 6:
+        found += (
+            [Capability.FIREWALL_IPV6, Capability.NAT_IPV6] if Capability.NAT in found else [Capability.FIREWALL_IPV6]
+        )
+    if rule.states:
+        translated = _TRANSLATED.intersection(rule.states.values)
+        found += [Capability.TRANSLATED_STATE] if translated else []
+        found += [Capability.CONNECTION_STATE] if len(translated) < len(rule.states.values) else []
+    found += [capability for field, capability in _OF_FIELDS if getattr(rule, field) is not None]
+    return found

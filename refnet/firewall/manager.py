@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import abc
 import contextlib
-import threading
+import os
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType, TracebackType
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar
@@ -31,6 +31,7 @@ from refnet.firewall.layer2 import DhcpIsolation, PortGuard
 from refnet.firewall.model import Chain, Change, Hook, Key, Model, Table
 from refnet.firewall.nova import NovaTables
 from refnet.firewall.rules import Rule
+from refnet.firewall.turn import Turn
 from refnet.names import IPAddress, device_name, flag, seconds, shown
 
 __all__ = ["Capability", "Counter", "FirewallManager", "Standing", "needs"]
@@ -74,7 +75,7 @@ class FirewallManager(abc.ABC):
     * **Converges**: after ``kill -9`` at any moment, or somebody else's flush and :meth:`resync`, the host is like the
       model. One process at a time for an owner: what stands of an owner and is not in the model goes with the
       first ``apply``.
-    * **Threads** can share a manager. Waits are bounded: :class:`~refnet.errors.LockTimeout`.
+    * **Threads** can share a manager. Waits are bounded, for each other as well: :class:`~refnet.errors.LockTimeout`.
 
     A rule whose family is None is for both; on a host without IPv6 for IPv4 alone.
     """
@@ -105,12 +106,13 @@ class FirewallManager(abc.ABC):
             raise Unsupported(self.lacks[Capability.POSITION], capability=Capability.POSITION)
         self.position = position
         self.lock_time_limit = seconds(lock_time_limit, "lock time limit")
-        self._lock = threading.RLock()
+        self._lock = Turn(self.lock_time_limit)
         self._model = Model()
         self._guards: dict[str, PortGuard] = {}
         self._isolations: dict[DhcpIsolation, None] = {}
         self._layer2_changed = False
         self._synced = False
+        self._process = os.getpid()
         self._in_block = False
         self._is_held = False
         self._teardowns = 0
@@ -296,6 +298,8 @@ class FirewallManager(abc.ABC):
         with self._lock:
             if self._in_block or self._is_held:
                 return
+            if self._process != os.getpid():  # a fork: what the other process does meanwhile is not known here
+                self._process, self._synced = os.getpid(), False
             if self._synced and not self._model.changes and not self._layer2_changed:
                 return
             was_synced, self._synced = self._synced, False  # what stands after a failure is to be looked at
@@ -312,7 +316,11 @@ class FirewallManager(abc.ABC):
         """Apply once, at the end of the block, whatever ``apply`` is called within.
 
         If an exception leaves the block, nothing is applied, and what was called within is taken back from the model.
-        Other threads wait meanwhile. Blocks can be nested: the outermost counts.
+        Other threads wait meanwhile, up to the lock limit. Blocks can be nested: the outermost counts.
+
+        Raises:
+            LockTimeout: another thread was in a block, or in a call, all the time.
+            RefnetError: what :meth:`apply` raises; the model is then as the block has left it.
         """
         with self._lock:
             if self._in_block:

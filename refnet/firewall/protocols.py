@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from refnet.errors import InvalidArgument
-from refnet.firewall.values import IcmpType
+from refnet.firewall.values import IcmpType, plain, whole
 from refnet.names import shown
 
 #: IANA, "Assigned Internet Protocol Numbers": those that the packet filters of Linux and FreeBSD know by name.
@@ -29,6 +29,7 @@ _NUMBERS = {
 }
 _NAMES = {number: name for name, number in _NUMBERS.items()}
 _ALIASES = {"icmpv6": "ipv6-icmp", "icmp6": "ipv6-icmp", "ipip": "ipencap", "carp": "vrrp"}
+_KNOWN = {name: name for name in _NUMBERS} | _ALIASES
 
 WITH_PORTS = ("tcp", "udp", "sctp", "dccp", "udplite")
 #: The protocols that belong to one family.
@@ -81,14 +82,13 @@ def name(value: object) -> str:
         InvalidArgument: it is none: neither a name that is known here nor a number from 1 to 255. (0 is "any" in some
             tools: a rule about any protocol leaves it out.)
     """
-    number = value
+    number = whole(value)
     if isinstance(value, str):
-        lower = value.lower()
-        known = _ALIASES.get(lower, lower)
-        if known in _NUMBERS:
+        known = _KNOWN.get(plain(value).lower())
+        if known:
             return known
         number = int(value) if re.fullmatch(r"[0-9]{1,3}", value, re.ASCII) else None
-    if isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= 255:
+    if number is not None and 1 <= number <= 255:
         return _NAMES.get(number, str(number))
     raise InvalidArgument(f"protocol {shown(value)} is neither a number from 1 to 255 nor one of {', '.join(_NUMBERS)}")
 
@@ -106,19 +106,21 @@ def icmp_type(value: object, protocol: object) -> IcmpType:
     """
     is_six = protocol is not None and name(protocol) == "ipv6-icmp"
     if isinstance(value, str):
-        by_name = (_ICMPV6 if is_six else _ICMP).get(value.lower())
+        by_name = (_ICMPV6 if is_six else _ICMP).get(plain(value).lower())
         if by_name:
             return by_name
         match = re.fullmatch(r"([0-9]{1,3})(?:/([0-9]{1,3}))?", value, re.ASCII)
         given: tuple[object, ...] = (int(match[1]), int(match[2]) if match[2] else None) if match else (None,)
     else:
         given = value if isinstance(value, tuple) else (value,)
-    kind, code = given[0] if given else None, given[1] if len(given) == 2 else None
-    if _is_octet(kind) and (code is None or _is_octet(code)) and len(given) <= 2:
-        return IcmpType(kind, code)  # type: ignore[arg-type]
+    kind, code = (*given, None)[:2] if 1 <= len(given) <= 2 else (None, None)
+    numbers = _octet(kind), _octet(code)
+    if numbers[0] is not None and (code is None or numbers[1] is not None):
+        return IcmpType(numbers[0], numbers[1])
     names = ", ".join(_ICMPV6 if is_six else _ICMP)
     raise InvalidArgument(f"ICMP type {shown(value)} is neither a number such as 8, nor '3/4', nor one of {names}")
 
 
-def _is_octet(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255
+def _octet(value: object) -> int | None:
+    number = whole(value)
+    return number if number is not None and 0 <= number <= 255 else None

@@ -10,7 +10,6 @@ A rule matches a packet of which everything holds that is said. What a backend c
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -100,8 +99,8 @@ class Rule:
             "destination": values.any_of(destination, "destination", names.ip_network),
             "source_ports": values.any_of(source_ports, "source ports", values.port_range),
             "destination_ports": values.any_of(destination_ports, "destination ports", values.port_range),
-            "in_interface": values.any_of(in_interface, "in interface", _device("in interface")),
-            "out_interface": values.any_of(out_interface, "out interface", _device("out interface")),
+            "in_interface": values.any_of(in_interface, "in interface", _in_interface),
+            "out_interface": values.any_of(out_interface, "out interface", _out_interface),
             "source_mac": values.any_of(source_mac, "source MAC address", names.mac_address),
             "states": values.any_of(states, "states", _state),
             "icmp_type": None if icmp_type is None else protocols.icmp_type(icmp_type, protocol),
@@ -115,14 +114,24 @@ class Rule:
             object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
-        """Give what is set."""
+        """Give what is set, as a program would say it."""
         said = [repr(self.action)]
-        said += [f"{one.name}={value!r}" for one in fields(self)[1:] if (value := getattr(self, one.name)) is not None]
+        for one in fields(self)[1:]:
+            value = getattr(self, one.name)
+            if isinstance(value, AnyOf):
+                given = [str(each) for each in value.values]
+                said.append(f"{one.name}={Not(*given) if value.negated else given!r}")
+            elif value is not None:
+                said.append(f"{one.name}={value!r}")
         return f"Rule({', '.join(said)})"
 
 
-def _device(what: str) -> Callable[[object], str]:
-    return lambda name: names.device_name(name, what)
+def _in_interface(name: object) -> str:
+    return names.device_name(name, "in interface")
+
+
+def _out_interface(name: object) -> str:
+    return names.device_name(name, "out interface")
 
 
 def _state(value: object) -> State:

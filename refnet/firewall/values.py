@@ -6,12 +6,15 @@ wrong, what was expected, and with which value.
 
 from __future__ import annotations
 
+import functools
+import operator
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from refnet import names
 from refnet.errors import InvalidArgument
 from refnet.names import IPNetwork, shown
 
@@ -94,6 +97,20 @@ class Not:
         """Take one value or several: none of them."""
         self.values = values
 
+    def __repr__(self) -> str:
+        """Give what it was made of."""
+        return f"Not({', '.join(map(repr, self.values))})"
+
+
+def plain(value: str) -> str:
+    """Return a text itself, not what a class derived from ``str`` makes of it: an enum's members have other words."""
+    return str.__str__(value)
+
+
+def whole(value: object) -> int | None:
+    """Return a number without its class, likewise; None: it is no whole number, or is a truth value."""
+    return operator.index(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
 
 def owner(value: object) -> str:
     """Return the name of a rule set's owner: 1 to 16 of ``A-Z a-z 0-9 _ -``, the first a letter or a digit.
@@ -105,7 +122,7 @@ def owner(value: object) -> str:
         raise InvalidArgument(
             f"owner {shown(value)} is not possible: 1 to {MAX_OWNER} of A-Z a-z 0-9 _ -, the first a letter or a digit"
         )
-    return value
+    return plain(value)
 
 
 def chain_name(value: object) -> str:
@@ -118,7 +135,7 @@ def chain_name(value: object) -> str:
         raise InvalidArgument(
             f"chain {shown(value)} is not possible: 1 to {MAX_CHAIN} of A-Z a-z 0-9 _ -, the first a letter or a digit"
         )
-    return value
+    return plain(value)
 
 
 def text(value: object, what: str, most: int) -> str:
@@ -127,12 +144,13 @@ def text(value: object, what: str, most: int) -> str:
     Raises:
         InvalidArgument: it is none.
     """
-    if not isinstance(value, str) or not _TEXT.fullmatch(value) or len(value) > most or value[0] == " ":
+    taken = plain(value) if isinstance(value, str) else ""
+    if not _TEXT.fullmatch(taken) or len(taken) > most or taken[0] == " ":
         raise InvalidArgument(
             f"{what} {shown(value)} is not possible: 1 to {most} printable ASCII characters without quotes, "
             "backquotes and backslashes, the first no blank"
         )
-    return value
+    return taken
 
 
 def family(value: object) -> int | None:
@@ -141,8 +159,9 @@ def family(value: object) -> int | None:
     Raises:
         InvalidArgument: it is something else.
     """
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value in (4, 6)):
-        return value
+    taken = whole(value)
+    if value is None or taken in (4, 6):
+        return taken
     raise InvalidArgument(f"family {shown(value)} is neither 4 nor 6 nor None (both)")
 
 
@@ -157,16 +176,13 @@ def port_range(value: object) -> PortRange:
     if isinstance(value, str):
         match = re.fullmatch(r"([0-9]{1,5})(?:[:-]([0-9]{1,5}))?", value, re.ASCII)
         first = int(match[1]) if match else None
-        last = int(match[2] or match[1]) if match else None
+        last = int(match[2]) if match and match[2] else first
     elif isinstance(value, tuple) and len(value) == 2:
         first, last = value
-    if _is_port(first) and _is_port(last) and first <= last:  # type: ignore[operator]
-        return PortRange(first, last)  # type: ignore[arg-type]
+    low, high = whole(first), whole(last)
+    if low is not None and high is not None and 0 <= low <= high <= 65535:
+        return PortRange(low, low if low == high else high)
     raise InvalidArgument(f"port {shown(value)} is neither a port from 0 to 65535 nor a range such as '8000-8010'")
-
-
-def _is_port(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 65535
 
 
 def mark(value: object, mask: object = 0xFFFFFFFF) -> Mark:
@@ -175,14 +191,16 @@ def mark(value: object, mask: object = 0xFFFFFFFF) -> Mark:
     Raises:
         InvalidArgument: they are none.
     """
-    for number in (value, mask):
-        if not isinstance(number, int) or isinstance(number, bool) or not 0 <= number <= 0xFFFFFFFF:
-            raise InvalidArgument(f"mark {shown(number)} is not a whole number from 0 to 0xffffffff")
-    assert isinstance(value, int)
-    assert isinstance(mask, int)
-    if value & ~mask:
-        raise InvalidArgument(f"mark {value:#x} has bits outside its mask {mask:#x}")
-    return Mark(value, mask)
+    taken = []
+    for given in (value, mask):
+        number = whole(given)
+        if number is None or not 0 <= number <= 0xFFFFFFFF:
+            raise InvalidArgument(f"mark {shown(given)} is not a whole number from 0 to 0xffffffff")
+        taken.append(number)
+    made = Mark(*taken)
+    if made.value & ~made.mask:
+        raise InvalidArgument(f"mark {made.value:#x} has bits outside its mask {made.mask:#x}")
+    return made
 
 
 def masked_mark(value: object) -> Mark:
@@ -210,11 +228,10 @@ def rate(value: object) -> Rate:
         value = (int(number), unit) if number.isascii() and number.isdigit() and len(number) < 9 else ()
     if isinstance(value, tuple) and 1 <= len(value) <= 3:
         made = Rate(*value)
-        numbers = (made.packets, made.burst)
-        if made.unit in ("second", "minute", "hour", "day") and all(
-            isinstance(number, int) and not isinstance(number, bool) and 1 <= number <= 10_000 for number in numbers
-        ):
-            return made
+        packets, burst = whole(made.packets) or 0, whole(made.burst) or 0
+        is_unit = isinstance(made.unit, str) and made.unit in ("second", "minute", "hour", "day")
+        if is_unit and 1 <= packets <= 10_000 and 1 <= burst <= 10_000:
+            return Rate(packets, plain(made.unit), burst)
     raise InvalidArgument(
         f"limit {shown(given)} is not possible: 1 to 10000 a second, minute, hour or day, such as '10/minute', "
         "and a burst of 1 to 10000"
@@ -229,21 +246,29 @@ def any_of(value: Any, what: str, normal: Callable[[Any], T]) -> AnyOf[T] | None
     """
     if value is None:
         return None
+    if type(value) is str or type(value) is int:
+        return _one(value, what, normal)
     negated = False
     if isinstance(value, Not):
         negated, value = True, value.values
         if len(value) == 1:
             value = value[0]
     elif isinstance(value, AnyOf):
-        negated, value = value.negated, value.values
-    # Named tuples such as PortRange, and networks, are iterable and one value all the same.
-    is_one = isinstance(value, str | bytes | Mapping | IPNetwork) or hasattr(value, "_fields")
+        negated, value = names.flag(value.negated, f"{what}: negated"), value.values
+    # Named tuples such as PortRange, and networks, are iterable and one value all the same. So is what has bytes.
+    is_one = isinstance(value, str | bytes | bytearray | memoryview | Mapping | IPNetwork) or hasattr(value, "_fields")
     if is_one or not isinstance(value, Iterable):
         value = (value,)
-    found = sorted({normal(one) for one in value}, key=_order)
+    found = sorted({normal(plain(one) if isinstance(one, str) else one) for one in value}, key=_order)
     if not found:
         raise InvalidArgument(f"{what}: there is no value in it; leave it out for any")
     return AnyOf(tuple(found), negated)
+
+
+@functools.lru_cache(maxsize=1024)
+def _one(value: str | int, what: str, normal: Callable[[Any], T]) -> AnyOf[T]:
+    """Return the only value: one for all rules that say the same, since most rules say the same few things."""
+    return AnyOf((normal(value),))
 
 
 def _order(value: Any) -> Any:

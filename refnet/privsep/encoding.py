@@ -22,7 +22,7 @@ from refnet.dhcp import hosts, leases, network, options
 from refnet.dhcp import manager as dhcp_manager
 from refnet.dhcp import values as dhcp_values
 from refnet.errors import InvalidArgument, RefnetError
-from refnet.firewall import actions, layer2, model, rules, values
+from refnet.firewall import actions, chains, layer2, rules, values
 from refnet.firewall import capabilities as firewall_capabilities
 from refnet.firewall import manager as firewall_manager
 from refnet.names import shown
@@ -34,7 +34,7 @@ Plain = Any
 #: Where the values of the interfaces are defined, each module with the word that its classes' names begin with.
 _MODULES = {
     "netdev": (netdev_model,),
-    "firewall": (actions, firewall_capabilities, firewall_manager, layer2, model, rules, values),
+    "firewall": (actions, chains, firewall_capabilities, firewall_manager, layer2, rules, values),
     "dhcp": (dhcp_capabilities, dhcp_manager, dhcp_values, hosts, leases, network, options),
 }
 _ADDRESSES: dict[str, type[Any]] = {
