@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from refnet.errors import KernelRefused, NoAnswer, PermissionDenied, RefnetError, Unsupported
 
 NLM_F_REQUEST, NLM_F_ACK, NLM_F_DUMP = 1, 4, 0x300
+_NLM_F_DUMP_INTR = 0x10
 _NLMSG_ERROR, _NLMSG_DONE = 2, 3
 _NETLINK_NETFILTER = 12
 
@@ -75,6 +76,8 @@ class Netfilter:
         """Open it; ``what`` it is for is said in errors."""
         self._what = what
         self._capability = capability
+        #: Whether a list has changed while it was given: something may be missing from it.
+        self.interrupted = False
         try:
             self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETLINK_NETFILTER)
         except OSError as error:
@@ -135,7 +138,8 @@ class Netfilter:
                 raise self._refused(error.errno) from None
             offset = 0
             while offset + _HEADER.size <= len(data):
-                length, kind, *_ = _HEADER.unpack_from(data, offset)
+                length, kind, flags, *_ = _HEADER.unpack_from(data, offset)
+                self.interrupted |= bool(flags & _NLM_F_DUMP_INTR and kind != _NLMSG_ERROR)
                 yield kind, data[offset + _HEADER.size : offset + length]
                 offset += (max(length, _HEADER.size) + 3) & ~3
 

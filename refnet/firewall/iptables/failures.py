@@ -8,6 +8,9 @@ from refnet.errors import CommandFailed, LockTimeout, PermissionDenied, RefnetEr
 from refnet.firewall.capabilities import Capability
 
 _LINE = re.compile(r"line:? (\d+)")
+_NOT_ALLOWED = ("Permission denied", "Operation not permitted", "you must be root", "Read-only file system")
+#: XTABLES_LOCKFILE may name another one than usual.
+_LOCK = re.compile(r"Can't lock (/\S+):")
 _LACKING = re.compile(
     r"Extension (\S+) revision \d+ not supported"
     r"|Couldn't load (?:match|target) `([^'.]+)'"
@@ -50,13 +53,22 @@ def error(failed: CommandFailed, text: str, family: int) -> RefnetError:
     said = " ".join(failed.stderr.split())  # one line
     program = failed.argv[0]
     if "xtables lock" in said or "xtables.lock: Resource" in said:
+        lock = _LOCK.search(said)
+        path = lock[1] if lock else "/run/xtables.lock"
         return LockTimeout(
-            f"another program held the xtables lock all the time: find it with 'fuser -v /run/xtables.lock' ({said})"
+            f"another program held the xtables lock all the time: find it with 'fuser -v {path}' ({said})"
         )
-    if "Permission denied" in said or "Operation not permitted" in said or "you must be root" in said:
+    if any(words in said for words in _NOT_ALLOWED):
         return PermissionDenied(
             f"{program} may not do this here: it takes CAP_NET_ADMIN in this network namespace, and the legacy variant "
             "a /run that it can write",
+            detail=said,
+        )
+    if "Parsing nftables rule failed" in said:
+        return Unsupported(
+            f"{program} cannot read what somebody has written with nft into its tables, before this owner's rules; "
+            "'nft list ruleset' shows it: have it behind them, or choose the firewall nftables",
+            capability=Capability.FILTER,
             detail=said,
         )
     table = _NO_TABLE.search(said)

@@ -38,13 +38,14 @@ def has_nft_chain(family: int, prefix: str) -> bool:
     beginning = prefix.encode()
     try:
         with Netfilter("nf_tables", "filter") as kernel:
-            return any(
+            found = any(
                 value.startswith(beginning)
                 for answer in kernel.answers(Request(_SUBSYSTEM, _GET_CHAIN, NLM_F_DUMP, family))
                 if family_of(answer) == family
                 for number, value in attributes(answer)
                 if number == _CHAIN_NAME
             )
+            return found or kernel.interrupted
     except Unsupported:
         return _has_nf_tables()
     except RefnetError:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import functools
 import ipaddress
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from refnet.errors import InvalidArgument
 from refnet.firewall import protocols
 
-_RULE = re.compile(r"(?:(\[\d+:\d+\]) )?-A (\S+)(.*)")
+_RULE = re.compile(r"(?:(\[\d+:\d+\]) )?-A (\S+)(.*)", re.DOTALL)
+#: A text of somebody's choice, with its end or without.
+_TEXT = re.compile(r' --[a-z-]+ "(?:[^"\\]|\\.)*("?)', re.DOTALL)
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
 #: A jump, or else a text of somebody's choice, in which there may be words like one.
 _REFERENCE = re.compile(
@@ -46,7 +49,7 @@ def read(text: str, prefix: str) -> dict[str, SavedTable]:
     tables: dict[str, SavedTable] = {}
     table = SavedTable()
     mentioned = prefix in text
-    for line in text.splitlines():
+    for line in whole_lines(text):
         start = line[:1]
         if start == "*":
             table = tables[line[1:].strip()] = SavedTable()
@@ -59,6 +62,23 @@ def read(text: str, prefix: str) -> dict[str, SavedTable]:
         elif mentioned and start in ("[", "-"):
             _read_rule(line, prefix, table)
     return tables
+
+
+def whole_lines(text: str) -> Iterator[str]:
+    """Give the lines; one with a comment in which there are ends of lines is one."""
+    # Not splitlines(), which knows ten more ends of lines than the tool has.
+    lines = iter(text.split("\n"))
+    for line in lines:
+        while '"' in line and _is_open(line):
+            more = next(lines, None)
+            if more is None:
+                break
+            line += f"\n{more}"
+        yield line
+
+
+def _is_open(line: str) -> bool:
+    return any(not match[1] for match in _TEXT.finditer(line))
 
 
 def _read_rule(line: str, prefix: str, table: SavedTable) -> None:

@@ -13,7 +13,7 @@ from refnet.firewall import ipv6
 from refnet.firewall import text as iptables_text
 from refnet.firewall.actions import Jump
 from refnet.firewall.capabilities import Capability
-from refnet.firewall.iptables import chainnames, culprit, listing, probing, reading
+from refnet.firewall.iptables import chainnames, culprit, listing, probing, reading, unreadable
 from refnet.firewall.iptables.ebtables import Ebtables
 from refnet.firewall.iptables.ledger import NOTHING, Auxiliary, Half, Image, Ledger, Plan, Rendered
 from refnet.firewall.iptables.listing import SavedTable
@@ -34,6 +34,8 @@ class IptablesManager(FirewallManager):
     * An owner's ``accept`` decides for the table: rules of others behind it in the same built-in chain are not asked.
     * A rule of which iptables cannot say all in one line takes several; see :mod:`refnet.firewall.text`.
     * A rate limit that iptables cannot count exactly becomes the next lower one: 6000 a second becomes 5000.
+    * What others have written with nft into iptables's tables, and iptables cannot read, is in the way only where it
+      comes before this owner's jumps, and these have to go or move: that is refused.
     * What stands of this owner's in the tools' other variant goes with the first apply, and with teardown.
     * Lock limits are rounded up to whole seconds, at least one: iptables waits for no less.
     * Port guards and isolated addresses are ebtables's: see :mod:`.guards`, also for what it cannot look at.
@@ -65,7 +67,7 @@ class IptablesManager(FirewallManager):
 
         A rule for both families that stands in one alone is shown with that family.
         """
-        found = {family: self._look(family) for family in self._families()}
+        found = {family: self._look(self._tools(family)) for family in self._families()}
         with self._lock:
             return reading.standing(found, self._model, self._ledgers, self._name, self._prefix)
 
@@ -75,7 +77,7 @@ class IptablesManager(FirewallManager):
             known = self._model.chain(table, chain)
             total = [Counter(0, 0)] * len(known)
             for family in self._families():
-                there = self._look(family).get(known.table.value, SavedTable())
+                there = self._look(self._tools(family)).get(known.table.value, SavedTable())
                 halves = [rendered[0 if family == 4 else 1] for rendered in known.rendered()]
                 for at, more in enumerate(reading.counters(there, self._name(known.name), halves)):
                     total[at] = Counter(total[at].packets + more.packets, total[at].bytes + more.bytes)
@@ -139,41 +141,38 @@ class IptablesManager(FirewallManager):
                 self._write_all({})
                 return
             plans[family] = found
-        begun: list[int] = []
+        begun: list[Tools] = []
         try:
             for family, one in plans.items():
                 if one.text:
-                    self._restore(family, one.text, begun)
+                    self._restore(self._tools(family), one.text, begun)
             if layer2:
                 self._commit_bridge()
         except (RuleError, CommandFailed):
             # The host may not be as it was left: look. If it is the rule, that fails likewise.
-            self._write_all({family: self._ledgers[family].image() for family in begun})
+            self._write_all({using: self._ledgers[using.family].image() for using in begun})
         except BaseException as error:
-            self._put_back({family: self._ledgers[family].image() for family in begun}, error)
+            self._put_back({using: self._ledgers[using.family].image() for using in begun}, error)
             raise
         else:
             for family, one in plans.items():
                 self._ledgers[family].settle(one)
 
-    def _restore(self, family: int, text: str, begun: list[int]) -> None:
-        """Carry out a text; the family is among those ``begun`` afterwards if it may not be as before."""
+    def _restore(self, using: Tools, text: str, begun: list[Tools]) -> None:
+        """Carry out a text; its tools are among those ``begun`` afterwards if what is theirs may not be as before."""
         try:
-            Tools(family, self.variant).restore(text, self.lock_time_limit, self._keep)
+            using.restore(text, self.lock_time_limit, self._keep)
         except BaseException:
             if sum(line[0] == "*" for line in text.splitlines() if line) > 1:  # each table is committed by itself
-                begun.append(family)
+                begun.append(using)
             raise
-        begun.append(family)
+        begun.append(using)
 
     # -- writing all, after a look ---------------------------------------------------------------------
 
     def _commit_all(self) -> None:
         with self._locked():
             self._write_all({})
-            # Nobody would think of what stands in the other variant, which `iptables` may have been before.
-            for family in self._families():
-                self._remove(Tools(family, self.variant).other())
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -184,22 +183,25 @@ class IptablesManager(FirewallManager):
             finally:
                 self._keep = ()
 
-    def _write_all(self, before: Mapping[int, Image]) -> None:
+    def _write_all(self, before: Mapping[Tools, Image]) -> None:
         """Bring the host from whatever stands to the model; if that fails, to ``before`` where that is given."""
         ledgers = {family: self._ledger(family) for family in self._families()}
-        found: dict[int, dict[str, SavedTable]] = {}
-        begun: list[int] = []
+        wanted = {self._tools(family): ledger.image() for family, ledger in ledgers.items()}
+        # Nobody would think of what stands in the other variant, which `iptables` may have been before.
+        wanted.update({using.other(): Image() for using in list(wanted)})
+        found: dict[Tools, dict[str, SavedTable]] = {}
+        begun: list[Tools] = []
         try:
-            for family, ledger in ledgers.items():
-                found[family] = self._look(family, needed=bool(ledger.chains))
-            for family, ledger in ledgers.items():
-                text = reconcile(found[family], ledger.image(), first=self._first)
+            for using, image in wanted.items():
+                found[using] = self._look(using, needed=any(image.chains.values()))
+            for using, image in wanted.items():
+                text = reconcile(found[using], image, first=self._first)
                 if text:
-                    self._restore(family, text, begun)
-            self._bridge.look()
+                    self._restore(using, text, begun)
+            self._bridge.look(self.lock_time_limit)
             self._commit_bridge()
         except BaseException as error:
-            self._put_back({**{family: image_of(found[family]) for family in begun}, **before}, error)
+            self._put_back({**{using: image_of(found[using]) for using in begun}, **before}, error)
             if isinstance(error, RuleError) and culprit.is_unclear(error):
                 raise self._named(error, ledgers) from None
             raise
@@ -209,7 +211,7 @@ class IptablesManager(FirewallManager):
         """Return the error with the rule that the kernel refuses."""
         for family, ledger in ledgers.items():
             text = reconcile({}, ledger.image(), first=self._first)
-            found = culprit.named(error, Tools(family, self.variant), text, self._prefix)
+            found = culprit.named(error, self._tools(family), text, self._prefix)
             if found is not error:
                 return found
         return error
@@ -219,27 +221,32 @@ class IptablesManager(FirewallManager):
         made.write(self._model)
         return made
 
-    def _look(self, family: int, *, needed: bool = True) -> dict[str, SavedTable]:
+    def _look(self, using: Tools, *, needed: bool = True) -> dict[str, SavedTable]:
         """Return what stands. Where nothing is ``needed``, a kernel that lacks the family has nothing of it."""
-        using = Tools(family, self.variant)
         try:
-            return listing.read(using.save(), self._prefix) if using.may_have(self._prefix) else {}
+            if not using.may_have(self._prefix):
+                return {}
+            printed = using.save()
+            found = listing.read(printed, self._prefix)
+            for table in unreadable.left_out(printed):
+                found[table] = unreadable.read(using, table, self._prefix)
         except Unsupported:
             if needed:
                 raise
             return {}
+        return found
 
-    def _put_back(self, images: Mapping[int, Image], error: BaseException) -> None:
+    def _put_back(self, images: Mapping[Tools, Image], error: BaseException) -> None:
         """Make families as they were, after an error that has left them changed; it tells if that fails as well."""
-        for family, image in images.items():
+        for using, image in images.items():
             try:
-                text = reconcile(self._look(family), image, first=self._first)
+                text = reconcile(self._look(using), image, first=self._first)
                 if text:
-                    self._restore(family, text, [])
+                    self._restore(using, text, [])
             except RefnetError as again:
                 if not isinstance(error, RefnetError):
                     raise
-                error.message += f"; IPv{family} is changed already, and could not be put back: {again}"
+                error.message += f"; IPv{using.family} is changed already, and could not be put back: {again}"
 
     def _commit_bridge(self) -> None:
         self._bridge.commit(self.port_guards(), self.dhcp_isolations(), self._first, self.lock_time_limit, self._keep)
@@ -250,7 +257,7 @@ class IptablesManager(FirewallManager):
         errors: list[RefnetError] = []
         with self._locked():
             for family in self._families():
-                own = Tools(family, self.variant)
+                own = self._tools(family)
                 if not self.variant and not own.is_there():
                     own = Tools(family, "nft")
                 for using in (own, own.other()):
@@ -259,7 +266,7 @@ class IptablesManager(FirewallManager):
                     except RefnetError as error:
                         errors.append(error)
             try:
-                self._bridge.remove(self.lock_time_limit, self._keep)
+                errors += self._bridge.remove(self.lock_time_limit, self._keep)
             except RefnetError as error:
                 errors.append(error)
         self._ledgers = {family: Ledger(family, self._name) for family in self._families()}
@@ -275,10 +282,7 @@ class IptablesManager(FirewallManager):
 
         No program is asked where the kernel says that there is nothing; where there is something, it has to be there.
         """
-        try:
-            found = listing.read(using.save(), self._prefix) if using.may_have(self._prefix) else {}
-        except Unsupported:
-            return []  # a kernel without this variant has nothing of it
+        found = self._look(using, needed=False)
         text = reconcile(found, Image(), first=self._first)
         if text:
             using.restore(text, self.lock_time_limit, self._keep)
@@ -296,6 +300,9 @@ class IptablesManager(FirewallManager):
     @property
     def _first(self) -> bool:
         return self.position == "first"
+
+    def _tools(self, family: int) -> Tools:
+        return Tools(family, self.variant)
 
     @staticmethod
     def _families() -> tuple[int, ...]:

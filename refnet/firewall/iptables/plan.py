@@ -12,8 +12,9 @@ from refnet.firewall.model import HOOKS, Change, Edit, Hook, Key, Model, Table
 def plan(ledger: Ledger, model: Model, changes: Mapping[Key, Change], *, first: bool) -> Plan | None:
     """Return what leads from what stands to the model, own chains ``first`` or last on their hooks.
 
-    None: edits cannot say it, because two rules of a chain are written alike, and one of them goes: iptables-restore
-    deletes by text, and would take whichever comes first.
+    None: edits cannot say it. Either two rules of a chain are written alike, and one of them goes: iptables-restore
+    deletes by text, and would take whichever comes first. Or a chain was emptied, and rules that it had are among the
+    new ones in another order: they keep their counters, which take a look.
     """
     planner = _Planner(ledger, model)
     if not planner.take(changes):
@@ -34,8 +35,9 @@ class _Planner:
         self.edited: dict[Key, list[tuple[Edit, Half]]] = {}
         self.lengths: dict[Key, int] = {}
         self.jumps: dict[Key, Counter[Key]] = {}
-        #: Chains to be written whole.
+        #: Chains to be written whole, and for those that stand the lines that lead there.
         self.whole: dict[Key, Standing] = {}
+        self.lines_to: dict[Key, list[str]] = {}
         self.stands: dict[Key, bool] = {}
         self.hook_lines: defaultdict[Table, list[str]] = defaultdict(list)
 
@@ -49,6 +51,10 @@ class _Planner:
                 continue
             if change.anew:
                 self.whole[key] = new = self.ledger.standing(change.chain)
+                lines = _difference(self.ledger.name(key[1]), standing.lines.in_order(), new.lines.in_order())
+                if lines is None:
+                    return False
+                self.lines_to[key] = lines
                 self.plan.references.subtract(standing.jumps)
                 self.plan.references.update(new.jumps)
                 self.jumps[key], self.lengths[key] = new.jumps, len(new.lines)
@@ -177,10 +183,10 @@ class _Planner:
         self.plan.written[key] = new
         old = self.ledger.chains.get(key)
         endings += [one for one in old.auxiliaries if one not in new.auxiliaries] if old else []
-        lines.append(declaration(self.ledger.name(key[1])))
         for name, inner in new.auxiliaries.items():
-            lines += [declaration(name), *inner]
-        lines += new.lines.in_order()
+            if old is None or name not in old.auxiliaries:
+                lines += [declaration(name), *inner]
+        lines += self.lines_to[key] if old else [declaration(self.ledger.name(key[1])), *new.lines.in_order()]
 
     def _write_edits(self, key: Key, edits: list[tuple[Edit, Half]], lines: list[str], endings: list[str]) -> None:
         standing = self.ledger.chains[key]
@@ -196,6 +202,22 @@ class _Planner:
                 lines += half.lines
             else:
                 lines += ["-I" + line[2:] for line in reversed(half.lines)]
+
+
+def _difference(chain: str, old: list[str], new: list[str]) -> list[str] | None:
+    """Return the lines that lead from a chain's content to another, and do not touch what is in both; None: no such."""
+    staying = set(old) & set(new)
+    if not staying:
+        return [declaration(chain), *new]
+    if old == new:
+        return []
+    kept = [line for line in old if line in staying]
+    start = next(at for at, line in enumerate(new) if line in staying)
+    end = start + len(kept)
+    if new[start:end] != kept or len(set(old)) < len(old) or len(set(new)) < len(new):
+        return None
+    gone = ["-D" + line[2:] for line in old if line not in staying]
+    return [*gone, *("-I" + line[2:] for line in reversed(new[:start])), *new[end:]]
 
 
 def declaration(chain: str) -> str:

@@ -96,11 +96,18 @@ class _Look:
         if rules is None:
             rules = _merged({family: self._read(of_family, family, table) for family, of_family in lines.items()})
         yield Standing(table, chain.name if chain else name.removeprefix(self.prefix), hook, rules)
-        targets = [match[1] for of_family in lines.values() for line in of_family if (match := _TARGET.search(line))]
+        targets = [target for family, one in saved.items() for target in self._targets(one, lines.get(family, []))]
         for target in dict.fromkeys(targets):
-            # An auxiliary chain is part of the rule that leads there.
-            if target.startswith(self.prefix) and "+" not in target:
-                yield from self.chains((table, target), None)
+            yield from self.chains((table, target), None)
+
+    def _targets(self, saved: SavedTable, lines: list[str]) -> Iterator[str]:
+        """Give the own chains that lines jump to. An auxiliary chain is part of the rule that leads there."""
+        for line in lines:
+            match = _TARGET.search(line)
+            if match and "+" in match[1]:
+                yield from self._targets(saved, saved.chains.get(match[1], []))
+            elif match and match[1].startswith(self.prefix):
+                yield match[1]
 
     def _table(self, family: int, table: Table) -> SavedTable:
         return self.found[family].get(table.value) or SavedTable()

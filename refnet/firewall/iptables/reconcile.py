@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict, deque
+from collections.abc import Hashable, Sequence
 
 from refnet.firewall.iptables.ledger import Image
 from refnet.firewall.iptables.listing import SavedTable, normal, same
 from refnet.firewall.iptables.plan import declaration, jump_lines
 
 _NONE = SavedTable()
+#: More edits than that, times the lines of a chain, take longer than to write the chain anew.
+_MOST_EDITS = 10_000_000
 
 
 def reconcile(found: dict[str, SavedTable], wanted: Image, *, first: bool) -> str:
     """Return the input for ``iptables-restore --noflush --counters`` that makes it as wanted; "": nothing is to do.
 
-    Chains that are right are not written. Where one is written again, lines that stay keep their counters.
+    Chains that are right are not written. In others, lines that stay are not written either: they keep their counters.
+    Lines that move take them along, but for those of ip6tables-nft-restore, which takes no counters (1.8.9).
     """
     text: list[str] = []
     for table, chains in wanted.chains.items():
@@ -47,8 +52,11 @@ def _table(table: str, standing: SavedTable, chains: dict[str, list[str]], wante
         there = standing.chains.get(name)
         if there is not None and (there == content or same(there, content)):
             continue
-        declared.append(declaration(name))
-        lines += _with_counters(content, wanted.counters.get((table, name)), there, standing.counters.get(name, []))
+        written = _with_counters(content, wanted.counters.get((table, name)), there, standing.counters.get(name, []))
+        edits = _edits(name, there, content, written) if there else None
+        if edits is None:
+            declared.append(declaration(name))
+        lines += written if edits is None else edits
     jumps = wanted.jumps.get(table, {})
     for built_in in (*standing.jumps, *(one for one in jumps if one not in standing.jumps)):
         lines += _jumps(built_in, standing.jumps.get(built_in, []), jumps.get(built_in, []), first)
@@ -66,6 +74,45 @@ def _jumps(built_in: str, there: list[str | None], wanted: list[str], first: boo
     if own != at_end or len(set(own)) < len(own):  # somebody has put something before, or the same twice
         return [f"-D {built_in} -j {one}" for one in own] + jump_lines(built_in, [], wanted, first)
     return [] if own == wanted else jump_lines(built_in, own, wanted, first)
+
+
+def _edits(chain: str, there: list[str], content: list[str], written: list[str]) -> list[str] | None:
+    """Return what leads from a chain's lines to others by the fewest edits; None: it is to be written anew.
+
+    They are told by number: a rule that somebody else has put there may be printed as the tool does not take it.
+    """
+    standing, wanted = set(there), set(content)
+    before = [one if one in wanted else normal(one) for one in there]
+    after = [one if one in standing else normal(one) for one in content]
+    if len(set(before)) < len(before) or len(set(after)) < len(after):
+        return None
+    staying = _staying(before, after)
+    gone = [at for at, one in enumerate(before) if one not in staying]
+    come = [at for at, one in enumerate(after) if one not in staying]
+    if len(gone) == len(before) or (len(gone) + len(come)) * len(after) > _MOST_EDITS:
+        return None
+    inserted = [written[at].replace(f"-A {chain}", f"-I {chain} {at + 1}", 1) for at in come]
+    return [*(f"-D {chain} {at + 1}" for at in reversed(gone)), *inserted]
+
+
+def _staying(before: Sequence[Hashable], after: Sequence[Hashable]) -> set[Hashable]:
+    """Return the most things that are in both in the same order: the longest increasing sequence of their places."""
+    place = {one: at for at, one in enumerate(before)}
+    #: By length less one, the least place that a sequence ends with; and by place, the one before in its sequence.
+    ends: list[int] = []
+    previous: dict[int, int | None] = {}
+    for one in after:
+        at = place.get(one)
+        if at is not None:
+            length = bisect_left(ends, at)
+            previous[at] = ends[length - 1] if length else None
+            ends[length : length + 1] = [at]
+    found: set[Hashable] = set()
+    last = ends[-1] if ends else None
+    while last is not None:
+        found.add(before[last])
+        last = previous[last]
+    return found
 
 
 def _with_counters(

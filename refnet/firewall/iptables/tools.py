@@ -38,7 +38,7 @@ class Tools:
 
     def is_legacy(self) -> bool:
         """Return whether these are the variant with tables of its own in the kernel, and a lock."""
-        return "legacy" in (self.variant or _variant(self.program("restore"), os.environ.get("PATH")))
+        return (self.variant or _variant(self.program("restore"))) == "legacy"
 
     def other(self) -> Tools:
         """Return the programs of the variant that these are not."""
@@ -57,6 +57,10 @@ class Tools:
             ToolMissing, PermissionDenied, Unsupported, CommandFailed: what they say.
         """
         return self._run([self.program("save"), "-c"], None, 0.0)
+
+    def list_chain(self, table: str, chain: str) -> str:
+        """Return a chain's rules, with counters: of the nft variant also where it cannot list the table."""
+        return self._run([self.program(""), "--table", table, "--verbose", "--list-rules", chain], None, 0.0)
 
     def restore(self, text: str, limit: float, keep: Collection[int] = ()) -> None:
         """Carry out ``text`` beside what stands; each table in it wholly or not at all. Rules can have counters.
@@ -107,14 +111,20 @@ class Tools:
         return failed
 
 
-@functools.cache
-def _variant(program: str, path: str | None) -> str:
-    """Return "legacy" or "nft", for a program that is found along ``path``."""
-    found = shutil.which(program, path=path)
+def _variant(program: str) -> str:
+    """Return "legacy" or "nft", as the program is now: update-alternatives(1) may change it at any time."""
+    found = shutil.which(program)
     if found is None:
         return "nft"
-    name = os.path.basename(os.path.realpath(found))  # xtables-nft-multi or xtables-legacy-multi
-    if "legacy" in name or "nft" in name:
-        return name
-    said = process.run([found, "--version"], expect=range(256)).stdout
+    real = os.path.realpath(found)  # xtables-nft-multi or xtables-legacy-multi
+    for variant in ("legacy", "nft"):
+        if variant in os.path.basename(real):
+            return variant
+    return _said_variant(found, real, os.stat(real).st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=8)
+def _said_variant(program: str, real: str, changed: int) -> str:
+    """Return what a program says that it is; its file and when that was ``changed`` tell it from another one."""
+    said = process.run([program, "--version"], expect=range(256)).stdout
     return "nft" if "nf_tables" in said else "legacy"

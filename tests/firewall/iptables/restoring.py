@@ -72,6 +72,9 @@ class Host:
         if chain not in chains:
             raise Refused(line)
         lines, counters = chains[chain], self.counters.setdefault((table, chain), ["[0:0]"] * len(chains[chain]))
+        number = re.match(r"(\d+) ?", rest[0]) if rest else None
+        if number:
+            rest = [rest[0][number.end() :]]
         content = " ".join(["-A", chain, *rest])
         target = content.split()[-1] if rest and "-j " in content else ""
         if verb in ("-A", "-I") and "." in target and target not in chains:
@@ -80,12 +83,15 @@ class Host:
             lines.append(content)
             counters.append(counter)
         elif verb == "-I":
-            lines.insert(0, content)
-            counters.insert(0, counter)
-        elif verb == "-D":
-            if content not in lines:
+            at = int(number[1]) - 1 if number else 0
+            if at > len(lines):
                 raise Refused(line)
-            at = lines.index(content)
+            lines.insert(at, content)
+            counters.insert(at, counter)
+        elif verb == "-D":
+            if (int(number[1]) > len(lines)) if number else content not in lines:
+                raise Refused(line)
+            at = int(number[1]) - 1 if number else lines.index(content)
             del lines[at], counters[at]
         elif verb == "-F":
             self._set(table, chain, [])

@@ -22,7 +22,7 @@ from refnet.errors import RuleError, TeardownFailed, ToolMissing
 from refnet.firewall import DhcpIsolation, PortGuard
 from refnet.firewall.iptables import IptablesManager, ebtables
 from refnet.firewall.iptables.ebtables import Ebtables
-from refnet.firewall.iptables.guards import commands, wanted
+from refnet.firewall.iptables.guards import FoundJumps, commands, wanted
 
 LIMIT = 60
 MAC = "52:54:00:00:00:01"
@@ -80,14 +80,21 @@ class Kernel:
         """Return the ports that have a guard which is whole."""
         found = set()
         for jump in self.built_in["PREROUTING"]:
-            for line in self.chains[jump.split()[-1]]:
+            for line in () if "own." not in jump else self.chains[jump.split()[-1]]:
                 if line.startswith("-i ") and self.chains[line.split()[-1]][-1:] == ["-j RETURN"]:
                     found.add(line.split()[1])
         return found
 
-    def own(self) -> tuple[dict[str, tuple[str, ...]], dict[str, list[str]]]:
-        jumps = {name: [line.split()[-1] for line in lines] for name, lines in self.built_in.items() if lines}
+    def own(self) -> tuple[dict[str, tuple[str, ...]], FoundJumps]:
+        jumps: FoundJumps = {
+            name: [line.split()[-1] if "own." in line else None for line in lines]
+            for name, lines in self.built_in.items()
+            if any("own." in line for line in lines)
+        }
         return {name: tuple(lines) for name, lines in self.chains.items()}, jumps
+
+    def others(self) -> list[str]:
+        return [line for lines in self.built_in.values() for line in lines if "own." not in line]
 
 
 _models = st.tuples(
@@ -96,13 +103,24 @@ _models = st.tuples(
 )
 
 
-@given(st.lists(_models, min_size=1, max_size=4), st.integers(0, 60), st.booleans())
+@given(
+    st.lists(_models, min_size=1, max_size=4),
+    st.integers(0, 60),
+    st.booleans(),
+    st.lists(st.sampled_from(["-I theirs", "-A theirs", "-I own", "-A own"]), max_size=3),
+)
 def test_one_by_one_no_port_is_without_its_guard(
-    models: list[tuple[list[PortGuard], list[DhcpIsolation]]], killed_at: int, first: bool
+    models: list[tuple[list[PortGuard], list[DhcpIsolation]]], killed_at: int, first: bool, drift: list[str]
 ) -> None:
     kernel = Kernel()
     before: set[str] = set()
-    for guards, isolations in models:
+    for turn, (guards, isolations) in enumerate(models):
+        for one in drift:
+            verb, whose = one.split()
+            own = kernel.own()[1].get("PREROUTING", [])
+            if whose == "theirs" or own:
+                kernel.do(f"{verb} PREROUTING -j {own[0] if whose == 'own' else f'theirs{turn}'}")
+        others = kernel.others()
         chains, jumps = wanted("own", guards, isolations)
         lines = commands(*kernel.own(), chains, jumps, first=first)
         staying = before & {guard.port for guard in guards}
@@ -113,7 +131,13 @@ def test_one_by_one_no_port_is_without_its_guard(
         for line in commands(*kernel.own(), chains, jumps, first=first):
             kernel.do(line)
             assert staying <= kernel.guarded()
-        assert kernel.own() == (chains, {built_in: [name] for built_in, name in jumps.items()})
+        found = kernel.own()
+        assert found[0] == chains
+        assert {built_in: [one for one in there if one] for built_in, there in found[1].items()} == {
+            built_in: [name] for built_in, name in jumps.items()
+        }
+        assert all(there[0 if first else -1] for there in found[1].values())
+        assert kernel.others() == others
         assert commands(*kernel.own(), chains, jumps, first=first) == []
         before = kernel.guarded()
         assert before == {guard.port for guard in guards}
@@ -154,15 +178,108 @@ def test_what_is_written_is_read_back_and_not_written_twice(stack: Sandbox, monk
     assert "Bridge chain: own," in listing()
 
 
+def test_numbers_stand_for_names_that_a_host_may_not_have(stack: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = ("/etc/ethertypes", "/etc/protocols")
+    try:
+        for file in files:
+            subprocess.run(["mount", "--bind", "/dev/null", file], check=True)
+        manager = IptablesManager("own")
+        manager.guard_port(GUARDS[0])
+        manager.isolate_dhcp_address(ISOLATIONS[0].interface, ISOLATIONS[0].address)
+        manager.apply()
+        without = listing()
+        assert "0x806" in without
+        with monkeypatch.context() as patched:
+            patched.setattr(ebtables, "run", lambda *_: pytest.fail("it is written twice"))
+            manager.resync()
+    finally:
+        for file in files:
+            subprocess.run(["umount", file], check=False)
+    assert "0x806" not in listing()
+    assert ebtables.read(listing(), "own.") == ebtables.read(without, "own.")
+
+
+def test_what_others_put_before_guards_comes_behind_them_with_resync(stack: Sandbox) -> None:
+    theirs = ["-s 52:54:00:00:00:09 -j ACCEPT", "-s 52:54:00:00:00:08 -j ACCEPT"]
+    for position in ("first", "last"):
+        manager = IptablesManager("own", position=position)
+        manager.guard_port(GUARDS[0])
+        manager.apply()
+        subprocess.run(["ebtables", "-t", "nat", "-I", "PREROUTING", *theirs[0].split()], check=True)
+        subprocess.run(["ebtables", "-t", "nat", "-A", "PREROUTING", *theirs[1].split()], check=True)
+        manager.resync()
+        found = ebtables.read(listing(), "own.")
+        (own,) = (one for one in found.jumps["PREROUTING"] if one)
+        assert found.jumps == {"PREROUTING": [own, None, None] if position == "first" else [None, None, own]}
+        lines = [line for line in listing().splitlines() if line.endswith("-j ACCEPT")]
+        assert lines == theirs
+        manager.teardown()
+        assert "own." not in listing()
+        subprocess.run(["ebtables", "-t", "nat", "-F", "PREROUTING"], check=True)
+
+
+def test_rules_of_others_that_jump_to_a_guard_stay_and_are_told(stack: Sandbox) -> None:
+    manager = IptablesManager("own")
+    manager.guard_port(GUARDS[0])
+    manager.apply()
+    (jump,) = ebtables.read(listing(), "own.").jumps["PREROUTING"]
+    subprocess.run(["ebtables", "-t", "nat", "-N", "theirs"], check=True)
+    subprocess.run(["ebtables", "-t", "nat", "-A", "theirs", "-j", str(jump)], check=True)
+    subprocess.run(
+        ["ebtables", "-t", "nat", "-A", "PREROUTING", "--log-prefix", f"a\n-j {jump}", "-j", "ACCEPT"], check=True
+    )
+    manager.unguard_port("tap1")
+    manager.resync()
+    with pytest.raises(TeardownFailed, match=rf"somebody's rule '-A theirs -j {jump}': it stays, empty"):
+        manager.teardown()
+    assert ebtables.read(listing(), "own.").chains == {jump: ()}
+    assert listing().count("-j own.") == 2
+    subprocess.run(["ebtables", "-t", "nat", "-F", "theirs"], check=True)
+    manager.teardown()
+    assert "Bridge chain: own." not in listing()
+
+
+def test_owners_do_not_disturb_each_other(stack: Sandbox) -> None:
+    code = (
+        "import sys, refnet.firewall as f\n"
+        "m = f.get_manager(sys.argv[1], 'iptables')\n"
+        "for n in range(1, 31):\n"
+        "    m.guard_port(f.PortGuard('tap' + sys.argv[1], '52:54:00:00:00:01', [f'192.0.2.{n}'])); m.apply()\n"
+        "    if n % 5 == 0: m.resync()\n"
+    )
+    owners = ("a", "a-b", "c")
+    children = [subprocess.Popen([sys.executable, "-c", code, owner], stderr=subprocess.PIPE) for owner in owners]
+    for child in children:
+        _, said = child.communicate(timeout=LIMIT)
+        assert child.returncode == 0, said.decode()
+    for owner in owners:
+        chains, jumps = wanted(owner, [PortGuard(f"tap{owner}", MAC, ["192.0.2.30"])], [])
+        found = ebtables.read(listing(), f"{owner}.")
+        assert found.chains == chains
+        assert [one for one in found.jumps["PREROUTING"] if one] == [jumps["PREROUTING"]]
+
+
+def test_to_look_at_chains_is_not_to_write_them(stack: Sandbox) -> None:
+    """The tool writes policies anew whenever it is called, and meets whoever calls it at the same time."""
+    manager = IptablesManager("own")
+    manager.guard_port(GUARDS[0])
+    manager.apply()
+    asked = ["nft", "-a", "list", "table", "bridge", "nat"]
+    before = subprocess.run(asked, capture_output=True, check=True).stdout
+    listing()
+    assert subprocess.run(asked, capture_output=True, check=True).stdout == before
+
+
 def test_lines_one_by_one_are_the_same_to_the_tool(stack: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = Ebtables("own"), Ebtables("own")
     one.commit(GUARDS[3:], ISOLATIONS, True, LIMIT)
-    before = listing()
+    before = listing().replace("policy: RETURN", "policy: ACCEPT")
     one.remove(LIMIT)
     assert "own." not in listing()
     monkeypatch.setattr(ebtables, "is_legacy", lambda program: True)
     other.commit(GUARDS[3:], ISOLATIONS, True, LIMIT)
-    assert sorted(listing().splitlines()) == sorted(before.splitlines())
+    after = listing().replace("policy: RETURN", "policy: ACCEPT")
+    assert sorted(after.splitlines()) == sorted(before.splitlines())
     other.commit(GUARDS[:1], (), True, LIMIT)
     assert listing().count("Bridge chain: own.") == 2
     other.commit((), (), True, LIMIT)
@@ -288,4 +405,4 @@ def test_killed_at_any_moment_the_next_one_converges(stack: Sandbox, tmp_path: P
         one.guard_port(GUARDS[3])
         one.apply()
         chains, jumps = wanted("own", GUARDS[3:4], [])
-        assert ebtables.read(listing(), "own.") == (chains, {name: [chain] for name, chain in jumps.items()})
+        assert ebtables.read(listing(), "own.") == (chains, {name: [chain] for name, chain in jumps.items()}, {})

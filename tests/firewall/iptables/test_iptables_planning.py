@@ -322,3 +322,34 @@ def test_lines_are_like_a_list(edits: list[tuple[str, str]]) -> None:
         assert lines.in_order() == plain
         assert len(lines) == len(plain)
         assert lines.count(line) == plain.count(line)
+
+
+@given(st.lists(st.sampled_from("abcdefgh"), unique=True), st.lists(st.sampled_from("abcdefgh"), unique=True))
+def test_what_stays_in_a_chain_is_not_written(before: list[str], after: list[str]) -> None:
+    host, wanted = Host(), Image()
+    there = [f"-A own.x -s 192.0.2.{ord(one)}/32 -j DROP" for one in before]
+    wanted.chains["filter"]["own.x"] = [f"-A own.x -s 192.0.2.{ord(one)}/32 -j DROP" for one in after]
+    host.restore("\n".join(["*filter", ":own.x - [0:0]", *there, "COMMIT"]))
+    host.counters["filter", "own.x"] = [f"[{ord(one)}:1]" for one in before]
+    host.written.clear()
+    host.restore(reconcile(listing.read(host.save(), PREFIX), wanted, first=True))
+    assert host.tables["filter"]["own.x"] == wanted.chains["filter"]["own.x"]
+    assert host.counters["filter", "own.x"] == [f"[{ord(one)}:1]" if one in before else "[0:0]" for one in after]
+    if set(before) & set(after):
+        common = max(
+            len(some)
+            for count in range(len(after) + 1)
+            for some in itertools.combinations(after, count)
+            if list(some) == [one for one in before if one in some]
+        )
+        assert len(host.written) == len(before) + len(after) - 2 * common
+
+
+def test_a_long_chain_takes_no_more_lines_than_it_has_or_changes() -> None:
+    there = [f"-A own.x -m mark --mark {number:#x} -j DROP" for number in range(20_000)]
+    host, wanted = Host(), Image()
+    host.tables["filter"] = {"own.x": there}
+    for content, most in ((there[::2], 10_000), (there[1:] + there[:1], 2), (there[::-1], 20_000)):
+        wanted.chains["filter"]["own.x"] = content
+        text = reconcile(listing.read(host.save(), PREFIX), wanted, first=True)
+        assert text.count("\n") <= most + 4
