@@ -36,6 +36,19 @@ def table_handle(family: str, name: str) -> int | None:
     return None
 
 
+def numbers(table: str) -> dict[str, list[int]]:
+    """Return the numbers of all rules of a table of family inet: by their chains, in order.
+
+    Raises:
+        PermissionDenied, Unsupported, KernelRefused, NoAnswer: what they say.
+    """
+    found: dict[str, list[int]] = {}
+    for one in _ask(_GET_RULE, FAMILIES["inet"], {_RULE_TABLE: table}, NLM_F_DUMP):
+        chain = one[_RULE_CHAIN].rstrip(b"\0").decode(errors="backslashreplace")
+        found.setdefault(chain, []).append(_number(one[_RULE_HANDLE]))
+    return found
+
+
 def rule_handles(table: str, chain: str) -> dict[str, list[int]]:
     """Return the numbers of own rules in a chain of a table of family inet, by their digests.
 

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Literal
 
 from refnet import locks
-from refnet.errors import RefnetError, TeardownFailed, Unsupported
+from refnet.errors import CommandFailed, RefnetError, RuleError, TeardownFailed, Unsupported
 from refnet.firewall import conntrack, ipv6
 from refnet.firewall.capabilities import Capability
 from refnet.firewall.layer2 import DhcpIsolation, PortGuard
@@ -16,13 +16,16 @@ from refnet.firewall.manager import DEFAULT_LOCK_LIMIT, Counter, FirewallManager
 from refnet.firewall.model import Chain, Change, Hook, Key, Table
 from refnet.firewall.nftables import kernel, names, plan, probing, tool
 from refnet.firewall.nftables import layer2 as bridge
-from refnet.firewall.nftables.reading import Line, Listing, NotOurs, chain_of, elements, jumps, line
+from refnet.firewall.nftables.listing import Listing, NotOurs, elements, expressions, jumps
+from refnet.firewall.nftables.reading import Line, chain_of, line
 from refnet.firewall.nftables.render import NamedSet, Rendered, render
 from refnet.firewall.rules import Rule
 from refnet.names import IPAddress, ip_address
 
 #: How often what stands is looked at again because somebody else changed it before it was mended.
 _ATTEMPTS = 4
+#: Stands for a rule that a newer tool has made.
+_UNSAID = "(a rule that this nft cannot show)"
 
 
 class NftablesManager(FirewallManager):
@@ -35,8 +38,8 @@ class NftablesManager(FirewallManager):
       said. A rule that accepts ends this owner's rules there, and a packet passes only if nobody else's drop it; a
       drop is final. (With iptables, where owners share a chain, an accept of the first one decides for all.)
     * A rule bears a digest of itself in its comment. After a restart, rules that stand as they ought to are kept with
-      their counters; what somebody has changed is written again.
-    * Lists of more than 16 addresses or ranges of ports are sets of the table, shared by rules with the same list.
+      their counters; what somebody has changed is written again, and all of a table that nft cannot list.
+    * Lists of addresses and of ranges of ports are sets of the table, shared by rules with the same list.
     * To delete a rule, nft needs the kernel's number for it, which is looked up once for a chain: the first removal
       after others were added reads the chain.
     """
@@ -44,7 +47,8 @@ class NftablesManager(FirewallManager):
     lacks: ClassVar[Mapping[Capability, str]] = MappingProxyType(
         {
             Capability.CHECKSUM_FILL: "nftables cannot fill in checksums: have tc do it on the device that the packets "
-            "leave by ('tc filter add dev DEVICE … action csum udp'), or switch off its transmit checksum offload "
+            "leave by, for DHCP 'tc qdisc add dev DEVICE clsact' and 'tc filter add dev DEVICE egress protocol ip "
+            "flower ip_proto udp dst_port 68 action csum udp'; or switch off the device's transmit checksum offload "
             "('ethtool -K DEVICE tx off'), or use iptables for that rule"
         }
     )
@@ -90,7 +94,7 @@ class NftablesManager(FirewallManager):
                 rules = list(_rules(chain, lines, known))
                 if not words and any(isinstance(one, int) for one in rules):
                     words = tool.words(self._table)
-                shown_rules = tuple(words.get(one, "") if isinstance(one, int) else one for one in rules)
+                shown_rules = tuple(words.get(one) or _UNSAID if isinstance(one, int) else one for one in rules)
                 found.append(Standing(chain.table, chain.name, chain.hook, shown_rules))
         return tuple(found)
 
@@ -119,8 +123,8 @@ class NftablesManager(FirewallManager):
         try:
             with locks.held(f"nftables-{self.owner}", time_limit=self.lock_time_limit) as lock:
                 self._commit_changes(changes, layer2, lock)
-        except tool.Gone:
-            self._commit_all()
+        except (tool.Gone, RuleError, Unsupported):
+            self._commit_all()  # if what is refused is not somebody else's doing, it is refused again
 
     def _commit_changes(self, changes: Mapping[Key, Change], layer2: bool, lock: int) -> None:
         """Write what has changed. What is known of the host is right again, or not used any more, if this fails."""
@@ -185,7 +189,7 @@ class NftablesManager(FirewallManager):
     def _look_and_mend(self, lock: int) -> None:
         self._forget()
         families = self._families()
-        there = tool.table(self._table) if "inet" in families else None
+        there = self._read() if "inet" in families else None
         uses = {key: plan.set_uses(chain) for key, chain in self._model.chains.items()}
         total: Count[NamedSet] = Count()
         for one in uses.values():
@@ -210,6 +214,12 @@ class NftablesManager(FirewallManager):
         self._hooked = plan.hooked(self._model)
         self._uses, self._sets = uses, total
         self._note_layer2()
+
+    def _read(self) -> Listing | None:
+        try:
+            return tool.table(self._table)
+        except CommandFailed:
+            return Listing(strange=True)  # what nft cannot say is written anew
 
     def _remove_all(self) -> None:
         errors: list[RefnetError] = []
@@ -275,13 +285,13 @@ class NftablesManager(FirewallManager):
         """Write the chains on hooks that are not what they ought to be, and return what there is then."""
         wanted = plan.hooked(self._model)
         for where, chains in wanted.items():
-            if chains == self._hooked.get(where):
-                continue
-            if where in self._hooked:
-                writer.flush_chain(names.base(*where))
-            else:
+            there = self._hooked.get(where, ())
+            if not there:
                 writer.make_base(*where)
-            writer.fill_base(*where, chains)
+            elif chains[: len(there)] != there:
+                writer.flush_chain(names.base(*where))
+                there = ()
+            writer.fill_base(*where, chains[len(there) :])
         for where in self._hooked:
             if where not in wanted:
                 writer.flush_chain(names.base(*where))
@@ -358,7 +368,7 @@ def _below(there: Listing, target: str | None, where: Table, hook: Hook | None, 
     seen.add(chain.key)
     yield chain
     for one in there.rules[target]:
-        for part in one["expr"]:
+        for part in expressions(one):
             if "jump" in part:
                 yield from _below(there, part["jump"]["target"], where, None, seen)
 

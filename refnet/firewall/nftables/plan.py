@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from refnet.firewall.model import HOOKS, Chain, Hook, Key, Model, Table
 from refnet.firewall.nftables import names
-from refnet.firewall.nftables.reading import Line, Listing, NotOurs, elements, jumps, line
+from refnet.firewall.nftables.listing import Listing, NotOurs, elements, jumps
+from refnet.firewall.nftables.reading import Line, line
 from refnet.firewall.nftables.render import NamedSet, Rendered, definition
 from refnet.firewall.nftables.tool import Script
 from refnet.firewall.rules import Rule
@@ -61,7 +62,7 @@ class Writer:
         )
 
     def fill_base(self, where: Table, hook: Hook, chains: Iterable[str]) -> None:
-        """Have the chain on a hook, which is empty, ask these of the model, in this order."""
+        """Have the chain on a hook ask these of the model as well, in this order."""
         base = names.base(where, hook)
         for name in chains:
             self.script.add(f"add rule {self.table} {base} jump {names.chain((where, name))}")

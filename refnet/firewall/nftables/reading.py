@@ -1,4 +1,4 @@
-"""What ``nft -j -n -a list`` says, read back into rules. Nothing here starts a program.
+"""Rules as ``nft -j -n -a list`` says them, read back. Nothing here starts a program.
 
 Only what refnet writes is understood; anything else is left as nft's own words, so that nothing on the host is taken
 for more, or less, than it is. The JSON is libnftables-json(5)'s.
@@ -6,10 +6,9 @@ for more, or less, than it is. The JSON is libnftables-json(5)'s.
 
 from __future__ import annotations
 
-import ipaddress
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 from refnet.errors import InvalidArgument
@@ -30,10 +29,9 @@ from refnet.firewall.actions import (
 )
 from refnet.firewall.model import Chain, Table
 from refnet.firewall.nftables import render
+from refnet.firewall.nftables.listing import Json, NotOurs, networks, port
 from refnet.firewall.rules import Rule
-from refnet.firewall.values import AnyOf, IcmpType, Mark, Not, PortRange, Rate, State
-
-Json = Mapping[str, Any]
+from refnet.firewall.values import AnyOf, IcmpType, Mark, Not, Rate, State
 
 _COMMENT = re.compile(r"refnet:([0-9a-f]{16})(?: (.*))?", re.ASCII)
 #: <linux/netfilter/nf_conntrack_common.h>, <linux/netfilter/nf_tables.h> (NFT_REJECT_ICMPX_…), <linux/netfilter.h>.
@@ -48,10 +46,10 @@ _TRANSLATED = {16: State.SNAT, 32: State.DNAT}
 _ICMPX = {0: Answer.NET_UNREACHABLE, 1: Answer.PORT_UNREACHABLE, 2: Answer.HOST_UNREACHABLE, 3: Answer.ADMIN_PROHIBITED}
 _FAMILIES = {2: 4, 10: 6, "ipv4": 4, "ipv6": 6}
 _NOTHING: Json = {}
-
-
-class NotOurs(Exception):
-    """Something that refnet does not write."""
+#: nft(8), "LIMIT STATEMENT": what older nft leaves unsaid.
+_BURST = 5
+#: <net/if_arp.h>, ARPHRD_ETHER.
+_ETHERNET = (1, "ether")
 
 
 @dataclass(slots=True)
@@ -74,42 +72,6 @@ class Line:
         return Rule(**{**{one.name: getattr(self.said, one.name) for one in fields(Rule)}, "states": self.translated})
 
 
-@dataclass(slots=True)
-class Listing:
-    """A table as it stands."""
-
-    handle: int = 0
-    flags: tuple[str, ...] = ()
-    #: Each chain's hook, type, priority and policy (all None: it is only jumped to).
-    chains: dict[str, tuple[Any, Any, Any, Any]] = field(default_factory=dict)
-    #: Each set's type and flags, and its elements as nft says them.
-    sets: dict[str, tuple[Any, tuple[str, ...], list[Any]]] = field(default_factory=dict)
-    rules: dict[str, list[Json]] = field(default_factory=dict)
-    #: Whether there is anything else.
-    strange: bool = False
-
-
-def listing(document: Json) -> Listing:
-    """Return what a listing of a table says."""
-    found = Listing()
-    for entry in document["nftables"]:
-        for kind, one in entry.items():
-            if kind == "rule":
-                found.rules.setdefault(one["chain"], []).append(one)
-            elif kind == "chain":
-                found.chains[one["name"]] = (one.get("hook"), one.get("type"), one.get("prio"), one.get("policy"))
-                found.rules.setdefault(one["name"], [])
-            elif kind == "set":
-                found.sets[one["name"]] = (one.get("type"), tuple(one.get("flags", ())), one.get("elem", []))
-            elif kind == "table":
-                found.handle = one["handle"]
-                flags = one.get("flags", ())
-                found.flags = (flags,) if isinstance(flags, str) else tuple(flags)
-            elif kind != "metainfo":
-                found.strange = True
-    return found
-
-
 def line(chain: Chain, one: Json, sets: Mapping[str, tuple[Any, ...]]) -> Line:
     """Read a rule that stands in a chain; ``sets`` says what is in the table's sets."""
     match = _COMMENT.fullmatch(one.get("comment", ""))
@@ -129,31 +91,6 @@ def line(chain: Chain, one: Json, sets: Mapping[str, tuple[Any, ...]]) -> Line:
     return found
 
 
-def jumps(rules: Iterable[Json]) -> list[str | None]:
-    """Return where the rules of a base chain jump to; None for one that is not a jump and nothing else."""
-    found: list[str | None] = []
-    for one in rules:
-        parts = one["expr"]
-        is_jump = len(parts) == 1 and "jump" in parts[0] and "comment" not in one
-        found.append(parts[0]["jump"]["target"] if is_jump else None)
-    return found
-
-
-def elements(said: Iterable[Any]) -> tuple[Any, ...]:
-    """Return the networks, or the ports, of a set, in their normal form.
-
-    Raises:
-        NotOurs: it has other elements, or such with a timeout, a comment or a counter.
-    """
-    values = list(said)
-    try:
-        if all(_is_port(one) for one in values):
-            return render.port_ranges(_port(one) for one in values)
-        return render.networks(network for one in values for network in _networks(one))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise NotOurs from error
-
-
 class _Reader:
     """Collects what the expressions of a rule say."""
 
@@ -163,6 +100,7 @@ class _Reader:
         self._said: dict[str, Any] = {}
         self._action: Action | None = None
         self._counted = False
+        self._from_ethernet = False
         self.translated: AnyOf[State] | None = None
 
     def take(self, part: Json) -> None:
@@ -176,7 +114,7 @@ class _Reader:
         elif kind == "limit":
             if set(value) - {"rate", "burst", "per"}:
                 raise NotOurs
-            self._say("limit", Rate(value["rate"], value["per"], value["burst"]))
+            self._say("limit", Rate(value["rate"], value["per"], value.get("burst", _BURST)))
         elif kind == "counter":
             if not isinstance(value, dict):
                 raise NotOurs
@@ -186,7 +124,7 @@ class _Reader:
 
     def rule(self, comment: str | None) -> Rule:
         """Return the rule, without the states of translation."""
-        if self._action is None:
+        if self._action is None or (self._from_ethernet and "source_mac" not in self._said):
             raise NotOurs
         return Rule(self._action, **self._said, comment=comment)
 
@@ -217,6 +155,8 @@ class _Reader:
             self._say("family", _FAMILIES[right])
         elif key == "l4proto":
             self._say("protocol", right)
+        elif key == "iiftype" and right in _ETHERNET:
+            self._from_ethernet = True  # before a MAC address: newer nft leaves it unsaid
         elif key == "mark" and isinstance(right, int):
             self._say("mark", Mark(right))
         elif key == "mark":
@@ -231,8 +171,8 @@ class _Reader:
         values = _list(right)
         if said["key"] == "state":
             states = [_STATES[one] if isinstance(one, int) else State(one) for one in values]
-            # "in" is nft's word for one state; several are listed, or asked for as bits.
-            self._say("states", _any(states, "==" if operator == "in" else operator))
+            # "in" and "!" are nft's words for bits of which one, or none, is set.
+            self._say("states", _any(states, {"in": "==", "!": "!="}.get(operator, operator)))
         elif said["key"] == "status" and operator in ("in", "!"):
             found = [_TRANSLATED[one] if isinstance(one, int) else State(one) for one in values]
             self._say_translated(found, operator == "!")
@@ -248,11 +188,11 @@ class _Reader:
         if (protocol, name) == ("ether", "saddr"):
             self._say("source_mac", _any(_list(right), operator))
         elif protocol in ("ip", "ip6") and name in ("saddr", "daddr"):
-            found = self._resolved(right) or [network for one in _list(right) for network in _networks(one)]
+            found = self._resolved(right) or [network for one in _list(right) for network in networks(one)]
             self._say("source" if name == "saddr" else "destination", _any(found, operator))
         elif name in ("sport", "dport"):
             self._say("protocol", protocol)
-            ports = self._resolved(right) or [_port(one) for one in _list(right)]
+            ports = self._resolved(right) or [port(one) for one in _list(right)]
             self._say("source_ports" if name == "sport" else "destination_ports", _any(ports, operator))
         elif protocol in ("icmp", "icmpv6") and operator == "==":
             self._say("protocol", protocol)
@@ -271,11 +211,10 @@ class _Reader:
     def _masked(self, left: Json, mask: Any, right: Any, operator: str) -> None:
         if left == {"meta": {"key": "mark"}} and operator == "==":
             self._say("mark", Mark(right, mask))
+        elif left == {"ct": {"key": "state"}} and right == 0:
+            self._say("states", _any(_of_bits(mask, _STATES), {"==": "!=", "!=": "=="}[operator]))
         elif left == {"ct": {"key": "status"}} and right == 0 and operator in ("==", "!="):
-            bits = mask if isinstance(mask, int) else sum(_list(mask))
-            self._say_translated([state for bit, state in _TRANSLATED.items() if bits & bit], operator == "==")
-            if bits & ~sum(_TRANSLATED):
-                raise NotOurs
+            self._say_translated(_of_bits(mask, _TRANSLATED), operator == "==")
         else:
             raise NotOurs
 
@@ -301,7 +240,7 @@ class _Reader:
         }
         if kind not in known or set(said) - set(known[kind]):
             raise NotOurs
-        ports = _port(said["port"]) if "port" in said else None
+        ports = port(said["port"]) if "port" in said else None
         if kind == "jump":
             return Jump(chain_of(said["target"], self._chain.table))
         if kind == "log":
@@ -358,6 +297,24 @@ def _set_mark(key: Any, value: Any) -> SetMark:
     return SetMark(bits, (kept ^ render.ALL_BITS) | bits)
 
 
+def _of_bits(mask: Any, states: Mapping[int, State]) -> list[State]:
+    """Return the states that are the bits of a mask."""
+    bits = _number(mask)
+    if bits & ~sum(states):
+        raise NotOurs
+    return [state for bit, state in states.items() if bits & bit]
+
+
+def _number(mask: Any) -> int:
+    """Return a number that nft says as itself, as its bits, or, if it is older, as ``{"|": [{"|": [1, 8]}, 64]}``."""
+    if isinstance(mask, int):
+        return mask
+    parts = mask["|"] if isinstance(mask, dict) else mask
+    if not isinstance(parts, list):
+        raise NotOurs
+    return sum(map(_number, parts))
+
+
 def _list(right: Any) -> list[Any]:
     if isinstance(right, dict) and "set" in right:
         return list(right["set"])
@@ -368,23 +325,3 @@ def _any(values: list[Any], operator: str) -> Any:
     if operator not in ("==", "!="):
         raise NotOurs
     return Not(*values) if operator == "!=" else values
-
-
-def _is_port(one: Any) -> bool:
-    return isinstance(one, int) or (isinstance(one, dict) and "range" in one and isinstance(one["range"][0], int))
-
-
-def _port(one: Any) -> PortRange:
-    if isinstance(one, dict):
-        first, last = one["range"]
-        return PortRange(first, last)
-    return PortRange(one, one)
-
-
-def _networks(one: Any) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    if isinstance(one, str):
-        return [ipaddress.ip_network(one)]
-    if "prefix" in one:
-        return [ipaddress.ip_network(f"{one['prefix']['addr']}/{one['prefix']['len']}")]
-    first, last = (ipaddress.ip_address(address) for address in one["range"])
-    return list(ipaddress.summarize_address_range(first, last))

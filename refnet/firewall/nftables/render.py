@@ -10,6 +10,7 @@ import functools
 import hashlib
 import ipaddress
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, TypeVar
 
 from refnet.errors import Unsupported
@@ -36,8 +37,8 @@ from refnet.names import IPNetwork
 
 T = TypeVar("T")
 
-#: Longer lists of addresses and of ports become sets of the table, which rules with the same list share.
-MOST_IN_RULE = 16
+#: Longer lists are looked at once for all the rules that have them.
+_LONG = 16
 ALL_BITS = 0xFFFFFFFF
 
 #: Both families at once (nft(8), "REJECT STATEMENT"); each is the pair of codes that iptables-extensions(8) has.
@@ -52,12 +53,13 @@ TRANSLATED = (State.SNAT, State.DNAT)
 _WITHOUT_CONNECTION = (State.INVALID, State.UNTRACKED)
 
 
-class NamedSet(NamedTuple):
-    """A set of the table; its name says what is in it."""
+@dataclass(frozen=True, slots=True)
+class NamedSet:
+    """A set of the table; its name says what is in it, so that nobody has to compare thousands of values."""
 
     name: str
-    type: str
-    values: tuple[Any, ...]
+    type: str = field(compare=False)
+    values: tuple[Any, ...] = field(compare=False)
 
     @property
     def elements(self) -> str:
@@ -136,10 +138,7 @@ def write(
         parts.append(f"{protocol} type {rule.icmp_type.type}")
         if rule.icmp_type.code is not None:
             parts.append(f"{protocol} code {rule.icmp_type.code}")
-    parts.append(_any(states, "ct state", str))
-    if translated:
-        bits = " | ".join(translated.values)
-        parts.append(f"ct status & ({bits}) {'==' if translated.negated else '!='} 0")
+    parts += [_bits(states, "ct state"), _bits(translated, "ct status")]
     if rule.mark:
         value, mask = rule.mark
         parts.append(f"meta mark {value:#x}" if mask == ALL_BITS else f"meta mark & {mask:#x} == {value:#x}")
@@ -150,9 +149,22 @@ def write(
 
 
 def networks(values: Iterable[IPNetwork]) -> tuple[IPNetwork, ...]:
-    """Return the same addresses in as few networks as possible, in order: as nft keeps them."""
+    """Return the same addresses, of one family, in as few networks as possible, in order: as nft keeps them.
+
+    ``ipaddress.collapse_addresses`` says the same, and takes seconds for tens of thousands.
+    """
     given = tuple(values)
-    return given if len(given) == 1 else tuple(ipaddress.collapse_addresses(given))  # type: ignore[type-var]
+    if len(given) < 2:
+        return given
+    kind, bits = type(given[0]), given[0].max_prefixlen
+    found: list[tuple[int, int]] = []
+    for first, length in sorted((int(one.network_address), one.prefixlen) for one in given):
+        if found and (first ^ found[-1][0]) >> (bits - found[-1][1]) == 0:
+            continue  # it is within the one before
+        while found and found[-1] == (first ^ 1 << (bits - length), length):
+            first, length = found.pop()[0], length - 1  # both halves of one
+        found.append((first, length))
+    return tuple(kind(one) for one in found)
 
 
 def port_ranges(values: Iterable[PortRange]) -> tuple[PortRange, ...]:
@@ -182,6 +194,10 @@ def named_set(kind: str, type_name: str, values: tuple[Any, ...]) -> NamedSet:
 _long_networks = functools.lru_cache(maxsize=64)(networks)
 
 
+def _fewest(values: AnyOf[IPNetwork]) -> tuple[IPNetwork, ...]:
+    return _long_networks(values.values) if len(values.values) > _LONG else networks(values.values)
+
+
 def _family_and_protocol(rule: Rule) -> str:
     """Return what is to be said of family and protocol, where no other part of the rule says it."""
     parts = []
@@ -199,34 +215,39 @@ def _any(values: AnyOf[T] | None, what: str, word: Callable[[T], str]) -> str:
     return f"{what} {'!= ' if values.negated else ''}{words[0] if len(words) == 1 else '{ ' + ', '.join(words) + ' }'}"
 
 
+def _bits(values: AnyOf[State] | None, what: str) -> str:
+    """Return a match of bits, which takes no set."""
+    if values is None:
+        return ""
+    return f"{what} & ({' | '.join(values.values)}) {'==' if values.negated else '!='} 0"
+
+
 def _networks(values: AnyOf[IPNetwork] | None, what: str, sets: list[NamedSet]) -> str:
     if values is None:
         return ""
-    is_long = len(values.values) > MOST_IN_RULE
-    found = _long_networks(values.values) if is_long else networks(values.values)
+    found = _fewest(values)
     version = found[0].version
     field = f"{'ip' if version == 4 else 'ip6'} {what}"
-    if len(found) > MOST_IN_RULE:
-        return _from_set(named_set(f"addr{version}", f"ipv{version}_addr", found), field, values.negated, sets)
-    return _any(AnyOf(found, values.negated), field, _network)
+    return _from_list(f"addr{version}", f"ipv{version}_addr", AnyOf(found, values.negated), field, sets)
 
 
 def _ports(rule: Rule, what: str, values: AnyOf[PortRange] | None, sets: list[NamedSet]) -> str:
     if values is None:
         return ""
     found, field = port_ranges(values.values), f"{rule.protocol} {what}"
-    if len(found) > MOST_IN_RULE:
-        return _from_set(named_set("port", "inet_service", found), field, values.negated, sets)
-    return _any(AnyOf(found, values.negated), field, str)
+    return _from_list("port", "inet_service", AnyOf(found, values.negated), field, sets)
 
 
-def _from_set(found: NamedSet, field: str, negated: bool, sets: list[NamedSet]) -> str:
+def _from_list(kind: str, type_name: str, values: AnyOf[Any], field: str, sets: list[NamedSet]) -> str:
+    """Return a match of several values by a set of the table, which rules with the same list share.
+
+    Sets without a name take nft and the kernel a time that grows by the square of their number in a transaction.
+    """
+    if len(values.values) == 1:
+        return _any(values, field, lambda value: str(plain(value)))
+    found = named_set(kind, type_name, values.values)
     sets.append(found)
-    return f"{field} {'!= ' if negated else ''}@{found.name}"
-
-
-def _network(value: IPNetwork) -> str:
-    return str(plain(value))
+    return f"{field} {'!= ' if values.negated else ''}@{found.name}"
 
 
 def _quoted(name: str) -> str:
@@ -275,12 +296,10 @@ def _variable(prefix: str) -> str:
 
 
 def _is_shortened(rule: Rule) -> bool:
-    for lists in (rule.source, rule.destination):
-        if lists and len(lists.values) > 1 and networks(lists.values) != lists.values:
-            return True
-    return any(
-        lists and len(lists.values) > 1 and port_ranges(lists.values) != lists.values
-        for lists in (rule.source_ports, rule.destination_ports)
+    """Return whether a list of the rule is written with fewer values than it has."""
+    addresses, ports = (rule.source, rule.destination), (rule.source_ports, rule.destination_ports)
+    return any(one and len(_fewest(one)) < len(one.values) for one in addresses) or any(
+        one and len(port_ranges(one.values)) < len(one.values) for one in ports
     )
 
 

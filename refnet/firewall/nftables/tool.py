@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import re
 import time
@@ -9,15 +10,26 @@ from collections.abc import Collection
 from typing import Any, NoReturn
 
 from refnet import process
-from refnet.errors import CommandFailed, LockTimeout, PermissionDenied, RefnetError, RuleError, ToolMissing, Unsupported
+from refnet.errors import (
+    CommandFailed,
+    KernelRefused,
+    LockTimeout,
+    PermissionDenied,
+    RefnetError,
+    RuleError,
+    ToolMissing,
+    Unsupported,
+)
 from refnet.firewall.capabilities import Capability, needs
-from refnet.firewall.nftables.reading import Json, Listing, listing
+from refnet.firewall.nftables import kernel
+from refnet.firewall.nftables.listing import Json, Listing, listing
 from refnet.firewall.rules import Rule
 
 #: Seconds that nft gets at least: it writes 20,000 rules in less than one.
 _TIME_LIMIT = 120.0
 _POLL = 0.02
 
+_NO_JSON = "what nft printed is not its JSON (libnftables-json(5))"
 _PLACE = re.compile(r"^\S*?:([0-9]+):[0-9]+-[0-9]+: Error: (.*)$", re.MULTILINE)
 _BUSY = ("Interrupted system call", "Resource temporarily unavailable")
 _FORBIDDEN = ("Operation not permitted", "Permission denied")
@@ -25,6 +37,12 @@ _LACKING = ("Operation not supported", "Protocol not supported", "Address family
 _GONE = "No such file or directory"
 #: What is to be made is there, or what is to be deleted is used: by what somebody else has put into the table.
 _OTHERWISE = ("File exists", "Device or resource busy", "Resource busy")
+_CRASHED = (
+    "(nft crashed, as old ones do over what a newer nft has made, in this owner's table or in another: "
+    "see whether 'nft list ruleset' crashes as well, and install a newer one)"
+)
+_TOO_LARGE = "Message too long"
+_TOO_DEEP = "Too many links"
 
 
 class Gone(Exception):
@@ -85,9 +103,20 @@ def run(script: Script, *, wait: float, keep: Collection[int] = (), check: bool 
 
 
 def table(name: str) -> Listing | None:
-    """Read the table of family inet by that name; None: there is none."""
+    """Read the table of family inet by that name; None: there is none.
+
+    Raises:
+        CommandFailed: nft cannot say what is in it; older ones crash over what newer tools have made.
+        PermissionDenied, Unsupported, ToolMissing, KernelRefused, NoAnswer: what they say.
+    """
     try:
-        return listing(_json(["list", "table", "inet", name]))
+        document = _json(["list", "table", "inet", name])
+        try:
+            found = listing(document)
+            found.complete(kernel.numbers(name))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise CommandFailed(["nft", "--json"], 0, "", f"{_NO_JSON}: {error!r}") from None
+        return found
     except CommandFailed as error:
         if _says(error, _GONE):
             return None
@@ -108,7 +137,7 @@ def _json(command: list[str]) -> Json:
     except ValueError:
         raise CommandFailed(said.argv, 0, said.stdout[:500], "what nft printed is no JSON") from None
     if not isinstance(found, dict) or not isinstance(found.get("nftables"), list):
-        raise CommandFailed(said.argv, 0, said.stdout[:500], "what nft printed is not its JSON (libnftables-json(5))")
+        raise CommandFailed(said.argv, 0, said.stdout[:500], _NO_JSON)
     return found
 
 
@@ -121,6 +150,10 @@ def _nft(argv: list[str], *, stdin: str | None = None, keep: Collection[int] = (
             tool="nft",
             errno=error.errno,
         ) from None
+    except CommandFailed as error:
+        if error.status is None or error.status >= 0:
+            raise
+        raise CommandFailed(error.argv, error.status, error.stdout, f"{error.stderr.strip()} {_CRASHED}") from None
 
 
 def _says(error: CommandFailed, *words: str) -> bool:
@@ -139,7 +172,22 @@ def _explain(error: CommandFailed, script: Script) -> NoReturn:
     about = f": {rule!r}" if rule is not None else f": {line}" if line else ""
     if _says(error, *_FORBIDDEN):
         raise PermissionDenied(
-            "to change nftables a process needs CAP_NET_ADMIN in its network namespace: run it as root", detail=message
+            "to change nftables a process needs CAP_NET_ADMIN in its network namespace: run it as root"
+            + (", and see that no other program keeps the table for itself (nft's flag 'owner')" if place else ""),
+            detail=message,
+        ) from None
+    if _says(error, _TOO_LARGE):
+        raise KernelRefused(
+            "this change is too large for nft's socket, which it may not enlarge in a user namespace: apply less at "
+            "once, or have net.core.wmem_default and net.core.wmem_max raised on the host",
+            errno=errno.EMSGSIZE,
+            detail=message,
+        ) from None
+    if _says(error, _TOO_DEEP):
+        raise RuleError(
+            "rules lead from chain to chain further than the kernel follows them: through 15 chains",
+            rule=line,
+            detail=message,
         ) from None
     if _says(error, *_LACKING):
         raise _lacking(rule, about, message) from None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import ipaddress
+import itertools
 import socket
 import subprocess
 import sys
@@ -74,6 +76,47 @@ def test_one_rule_more_is_one_command(monkeypatch: pytest.MonkeyPatch) -> None:
     manager.apply()
     assert [argv[-1].count("\n") for argv in programs] == [1, 1]
     assert stands(manager)
+
+
+def test_one_rule_more_does_not_look_at_the_lists_of_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = made()
+    manager.apply()
+    manager.add_rule("guests", rule(100))
+    looked_at: list[object] = []
+    for what in ("__hash__", "__eq__"):
+        known = getattr(ipaddress.IPv4Network, what)
+        monkeypatch.setattr(
+            ipaddress.IPv4Network, what, lambda *those, known=known: looked_at.append(those) or known(*those)
+        )
+    manager.apply()
+    assert looked_at == []
+    monkeypatch.undo()
+    assert stands(manager)
+
+
+def test_rules_with_the_same_lists_need_no_sets_of_their_own() -> None:
+    manager = NftablesManager("a")
+    manager.add_chain("guests", hook="forward")
+    for number in range(1, 5001):
+        manager.add_rule(
+            "guests",
+            Rule(ACCEPT, protocol="tcp", source=f"10.1.{number // 256}.{number % 256}", destination_ports=[22, 80]),
+        )
+    manager.apply()
+    assert nft("list", "sets").count("set ") == 1
+    assert stands(manager)
+
+
+def test_one_chain_more_is_one_jump_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = made()
+    manager.apply()
+    programs = started(monkeypatch)
+    manager.add_chain("last", hook="forward")
+    manager.apply()
+    assert [argv[-1].splitlines() for argv in programs] == [
+        ["add chain inet refnet.a filter.last", "add rule inet refnet.a hook.filter.forward jump filter.last"]
+    ]
+    assert [one.name for one in manager.standing() if one.hook == "forward"] == ["guests", "more", "last"]
 
 
 def test_removing_reads_a_chain_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -248,6 +291,21 @@ def test_without_the_privilege(monkeypatch: pytest.MonkeyPatch) -> None:
         [sys.executable, "-c", script], preexec_fn=give_up, capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_as_many_chains_as_the_kernel_goes_through() -> None:
+    manager = NftablesManager("a")
+    manager.add_chain("top", hook="forward")
+    for number in range(15):
+        manager.add_chain(f"c{number}")
+    for above, below in itertools.pairwise(["top", *(f"c{number}" for number in range(14))]):
+        manager.add_rule(above, Rule(Jump(below)))
+    manager.apply()
+    before = ruleset()
+    manager.add_rule("c13", Rule(Jump("c14")))
+    with pytest.raises(RuleError, match="through 15 chains"):
+        manager.apply()
+    assert ruleset() == before
 
 
 def test_counters_of_rules_that_are_on_the_host_and_that_are_not() -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from nftables_helpers import PRINTABLE, nft, rules, texts
+from nftables_helpers import PRINTABLE, networks, nft, rules, texts
 
 from refnet.errors import Unsupported
 from refnet.firewall import (
@@ -29,6 +31,8 @@ from refnet.firewall import (
 from refnet.firewall.model import Chain
 from refnet.firewall.nftables import NftablesManager, names
 from refnet.firewall.nftables.render import Rendered, definition, render
+from refnet.firewall.nftables.render import networks as render_networks
+from refnet.names import IPNetwork
 
 FORWARD = Chain(Table.FILTER, "guests", Hook.FORWARD)
 SUB = Chain(Table.FILTER, "sub", None)
@@ -40,8 +44,8 @@ TEXTS = [
     (Rule(DROP, source="192.0.2.7"), "ip saddr 192.0.2.7 counter drop"),
     (Rule(DROP, source=Not("2001:db8::/32")), "ip6 saddr != 2001:db8::/32 counter drop"),
     (
-        Rule(ACCEPT, protocol="tcp", source_ports=[22, "80-90"], destination_ports=Not(5)),
-        "tcp sport { 22, 80-90 } tcp dport != 5 counter accept",
+        Rule(ACCEPT, protocol="tcp", source_ports="80-90", destination_ports=Not(5)),
+        "tcp sport 80-90 tcp dport != 5 counter accept",
     ),
     (Rule(DROP, destination=["10.0.0.0/25", "10.0.0.128/25", "10.0.0.7"]), "ip daddr 10.0.0.0/24 counter drop"),
     (Rule(ACCEPT, protocol="udp", destination_ports=[1, 2, "2-7"]), "udp dport 1-7 counter accept"),
@@ -49,7 +53,7 @@ TEXTS = [
     (Rule(ACCEPT, protocol="icmp", icmp_type="3/4"), "icmp type 3 icmp code 4 counter accept"),
     (Rule(ACCEPT, protocol="icmpv6"), "meta nfproto ipv6 meta l4proto 58 counter accept"),
     (Rule(DROP, in_interface=Not("tap1", "tap2")), 'iifname != { "tap1", "tap2" } counter drop'),
-    (Rule(ACCEPT, states={"established", "related"}), "ct state { established, related } counter accept"),
+    (Rule(ACCEPT, states={"established", "related"}), "ct state & (established | related) != 0 counter accept"),
     (Rule(ACCEPT, states={"dnat"}), "ct status & (dnat) != 0 counter accept"),
     (Rule(ACCEPT, mark=Mark(0x10, 0xFF)), "meta mark & 0xff == 0x10 counter accept"),
     (Rule(ACCEPT, limit="10/minute"), "limit rate 10/minute burst 5 packets counter accept"),
@@ -74,30 +78,35 @@ def test_text(rule: Rule, text: str) -> None:
 
 def test_states_of_connections_and_of_translation_take_two_lines_that_exclude_each_other() -> None:
     assert render(SUB, Rule(ACCEPT, states={"new", "dnat"})).texts == (
-        "ct state new counter accept",
-        "ct state != new ct status & (dnat) != 0 counter accept",
+        "ct state & (new) != 0 counter accept",
+        "ct state & (new) == 0 ct status & (dnat) != 0 counter accept",
     )
     # A packet without a connection has not been translated, either.
     assert render(SUB, Rule(DROP, states=Not("dnat"))).texts == (
-        "ct state { invalid, untracked } counter drop",
+        "ct state & (invalid | untracked) != 0 counter drop",
         "ct status & (dnat) == 0 counter drop",
     )
     assert render(SUB, Rule(DROP, states=Not("dnat", "invalid", "untracked"))).texts == (
-        "ct state != { invalid, untracked } ct status & (dnat) == 0 counter drop",
+        "ct state & (invalid | untracked) == 0 ct status & (dnat) == 0 counter drop",
     )
     with pytest.raises(Unsupported, match="for one limit"):
         render(SUB, Rule(DROP, states=Not("dnat"), limit="1/second"))
 
 
-def test_long_lists_become_sets_that_rules_share() -> None:
+def test_lists_become_sets_that_rules_share() -> None:
     members = [f"10.0.{number}.0/24" for number in range(0, 100, 2)]
     one = render(SUB, Rule(ACCEPT, protocol="tcp", source=members, destination_ports=22))
     other = render(SUB, Rule(DROP, source=Not(*members)))
     assert one.sets == other.sets
     assert one.texts == (f"ip saddr @{one.sets[0].name} tcp dport 22 counter accept",)
     assert other.texts == (f"ip saddr != @{one.sets[0].name} counter drop",)
-    many = render(SUB, Rule(ACCEPT, protocol="tcp", source_ports=list(range(0, 100, 2)))).sets
-    assert [found.type for found in many] == ["inet_service"]
+    ports = [
+        render(SUB, Rule(ACCEPT, protocol=protocol, destination_ports=[22, "80-90"])) for protocol in ("tcp", "udp")
+    ]
+    assert [found.elements for found in ports[0].sets] == ["22, 80-90"]
+    assert [found.type for found in ports[0].sets] == ["inet_service"]
+    assert ports[0].sets == ports[1].sets
+    assert ports[1].texts == (f"udp dport @{ports[1].sets[0].name} counter accept",)
     assert not render(SUB, Rule(ACCEPT, source=[f"10.0.0.{number}" for number in range(256)])).sets
 
 
@@ -119,7 +128,7 @@ def test_owners_and_chains_are_never_confused() -> None:
 def test_what_nft_cannot_do_is_refused_with_what_to_do() -> None:
     manager = NftablesManager("a")
     manager.add_chain("dhcp", hook="postrouting", table="mangle")
-    with pytest.raises(Unsupported, match="tc filter add"):
+    with pytest.raises(Unsupported, match=r"tc qdisc add dev DEVICE clsact.*tc filter add dev DEVICE egress .*csum"):
         manager.add_rule("dhcp", Rule(CHECKSUM_FILL, protocol="udp"), table="mangle")
     assert manager.rules("dhcp", table="mangle") == ()
 
@@ -169,6 +178,11 @@ def test_a_rule_is_whole_lines_with_its_comment_at_the_end(rule: Rule, chain: Ch
         assert not set(outside) & set(";#\\'`")
         assert outside.count("$") == 0
         assert len(line[line.rindex('"refnet:') + 1 : -1]) < 128
+
+
+@given(st.sampled_from([4, 6]).flatmap(lambda version: st.lists(networks(version), min_size=2)))
+def test_as_few_networks_as_possible(several: list[IPNetwork]) -> None:
+    assert render_networks(several) == tuple(ipaddress.collapse_addresses(several))
 
 
 @given(texts)

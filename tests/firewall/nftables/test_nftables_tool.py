@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from refnet.errors import CommandFailed, LockTimeout, PermissionDenied, RuleError, Unsupported
+from refnet.errors import CommandFailed, KernelRefused, LockTimeout, PermissionDenied, RuleError, Unsupported
 from refnet.firewall import ACCEPT, Capability, Log, Rule
 from refnet.firewall.nftables import tool
 from refnet.firewall.nftables.tool import Script
@@ -93,6 +94,25 @@ def test_words_without_a_place(nft: Path) -> None:
     with pytest.raises(PermissionDenied):
         tool.run(script, wait=0)
     with pytest.raises(PermissionDenied):
+        tool.table("refnet.a")
+
+
+def test_errors_whose_words_do_not_say_what_to_do(nft: Path) -> None:
+    with pytest.raises(PermissionDenied, match="flag 'owner'"):
+        tool.run(says(nft, "Could not process rule: Operation not permitted"), wait=0)
+    with pytest.raises(RuleError, match="through 15 chains") as refused:
+        tool.run(says(nft, "Could not process rule: Too many links"), wait=0)
+    assert refused.value.rule == LINE
+    (nft / "words").write_text("netlink: Error: Could not process rule: Message too long\n")
+    with pytest.raises(KernelRefused, match="wmem_default") as too_large:
+        tool.run(Script(), wait=0)
+    assert too_large.value.errno == errno.EMSGSIZE
+
+
+@pytest.mark.parametrize("entry", ['{"rule": {"expr": []}}', '{"chain": []}', '{"set": {"name": []}}', "7"])
+def test_what_is_not_the_json_of_nft(nft: Path, entry: str) -> None:
+    (nft / "nft").write_text(f"#!/bin/sh\necho '{{\"nftables\": [{entry}]}}'\n")
+    with pytest.raises(CommandFailed, match="libnftables-json"):
         tool.table("refnet.a")
 
 
