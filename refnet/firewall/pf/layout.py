@@ -16,6 +16,7 @@ from itertools import dropwhile
 
 from refnet.errors import Unsupported
 from refnet.firewall.actions import Accept, Drop, Jump, Reject, Return
+from refnet.firewall.manager import Capability
 from refnet.firewall.model import Chain, Hook, Key, Model, Table
 from refnet.firewall.pf import descriptions, filtering
 from refnet.firewall.pf.filtering import (
@@ -36,6 +37,9 @@ from refnet.firewall.values import AnyOf
 
 #: Rules in one anchor, on average, from which on a chain is divided: what is loaded and read for one rule more.
 _PIECE = 64
+#: How many anchors pf goes down into each other from the entrance's hooks on (sys/netpfil/pf/pf.c, PF_ANCHOR_STACKSIZE,
+#: of which "refnet/*" and the hook take two). One that is deeper it passes over, and lets what it would stop pass.
+_DEEPEST = 30
 #: Where packets to this host go. Multicast is not forwarded without a daemon that does so.
 _HERE = (
     "to (self)",
@@ -56,7 +60,7 @@ class Written:
     def __init__(self, rule: Rule, chain: Chain) -> None:
         """Name the rule; nothing is written yet."""
         self.rule = rule
-        self.id = digest(f"{chain.table}/{chain.name}/{rule!r}")
+        self.id = digest(f"{chain.table}/{chain.name}/{descriptions.described(rule)}")
         #: Whether a new piece of a long chain begins with it: decided by the rule alone, so that one rule more or less
         #: changes one piece.
         self.begins = int(self.id, 16) % _PIECE == 0
@@ -103,6 +107,7 @@ def laid_out(owner: str, model: Model, devices: Iterable[str] = (), *, remembers
     """
     layout = Layout()
     chains = list(model.chains.values())
+    _see_that_it_is_not_too_deep(model, chains)
     _Filter(owner, model, layout, remembers=remembers).write([one for one in chains if one.table is Table.FILTER])
     translated = [one for one in chains if one.table is Table.NAT]
     if translated:
@@ -111,6 +116,28 @@ def laid_out(owner: str, model: Model, devices: Iterable[str] = (), *, remembers
     for one in chains:
         layout.of_chain.setdefault(one.key, [])
     return layout
+
+
+def _see_that_it_is_not_too_deep(model: Model, chains: list[Chain]) -> None:
+    found: dict[Key, int] = {}
+
+    def depth(chain: Chain, above: int) -> int:
+        """Return how many anchors there are from a chain on down."""
+        here = 2 if len(chain) > _PIECE else 1
+        if above + found.get(chain.key, here) > _DEEPEST:
+            raise Unsupported(
+                f"pf does not get as deep as chain {chain.name} leads: jump less often on the way there (pf goes down "
+                f"{_DEEPEST} anchors; a chain takes one, and one of more than {_PIECE} rules two)",
+                capability=Capability.FILTER,
+            )
+        if chain.key not in found:
+            below = [model.chain(chain.table, name) for name, count in chain.jumps.items() if count > 0]
+            found[chain.key] = here + max((depth(one, above + here) for one in below), default=0)
+        return found[chain.key]
+
+    for chain in chains:
+        if chain.hook is not None:
+            depth(chain, 0)
 
 
 def _describe(layout: Layout, chains: list[Chain]) -> None:
@@ -130,7 +157,7 @@ def _describe(layout: Layout, chains: list[Chain]) -> None:
 
 def short(chain: str) -> str:
     """Return a chain's name, shortened where an anchor's name (63 bytes) with it would be too long."""
-    return chain if len(chain) <= 28 else f"{chain[:19]}~{digest(chain, 4)}"
+    return chain if len(chain) <= 28 else f"{chain[:15]}~{digest(chain)}"
 
 
 def _marker(chain: Chain) -> str:
@@ -260,7 +287,7 @@ class _Filter:
         yield f'match in tagged "{STOPPED}" tag "{_stopped("")}"'
 
     def _met(self, written: Written, came_by: str) -> str:
-        return f"refnet:{digest(f'{self._owner} {written.id}', 4)}~{came_by}"
+        return f"refnet:{digest(f'{self._owner} {written.id}')}~{came_by}"
 
     def _decided_at_the_door(self, forward: list[Chain], named: list[str]) -> Iterator[str]:
         for rule, written in self._candidates(forward):
@@ -296,7 +323,7 @@ class _Filter:
         unless = ""
         for at, (rule, written) in enumerate(rules):
             if len(rules) > _PIECE and (written.begins or at == 0):
-                piece = f"{name}~{written.id[:8]}" if written.begins else f"{name}~top"
+                piece = f"{name}~{written.id}" if written.begins else f"{name}~top"
                 pieces[0][1].append(f"anchor {quoted('../' + piece)}")
                 pieces.append((piece, []))
             target = None

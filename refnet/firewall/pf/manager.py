@@ -8,24 +8,20 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from refnet import locks, names
-from refnet.errors import (
-    AnchorNotReferenced,
-    NotEnabled,
-    RefnetError,
-    TeardownFailed,
-    Unsupported,
-    operation,
-)
+from refnet.errors import RefnetError, TeardownFailed, Unsupported, operation
 from refnet.firewall.actions import Accept, Jump, Return
 from refnet.firewall.manager import DEFAULT_LOCK_LIMIT, Capability, Counter, FirewallManager, Standing
 from refnet.firewall.model import Chain, Change, Key, Table
-from refnet.firewall.pf import connections, filtering, reading, tool, translating
+from refnet.firewall.pf import connections, filtering, main_rules, reading, tool, translating
 from refnet.firewall.pf.layout import Layout, Written, laid_out
 from refnet.firewall.pf.matching import NEVER, quoted
 from refnet.firewall.rules import Rule
 from refnet.names import IPAddress
 
-_BRIDGED = "pf's ether rules are not asked about the frames that if_bridge(4) forwards"
+_BRIDGED = (
+    "pf's ether rules are asked about what if_bridge(4) forwards when it leaves, if at all, and nothing says which "
+    "port it came by then"
+)
 _LACKS = {
     Capability.TRANSLATED_STATE: "pf cannot ask in a rule whether a connection has been translated",
     Capability.RATE_LIMIT: "pf limits states, and not the packets that a rule matches",
@@ -35,7 +31,6 @@ _LACKS = {
     Capability.POSITION: "where pf asks refnet's rules is where the main rule set says so: the administrator's choice",
     Capability.LAYER2: _BRIDGED,
     Capability.NEIGHBOUR_TARGETS: _BRIDGED,
-    Capability.NEIGHBOUR_TARGETS: "pf's ether rules are not asked about the frames that if_bridge(4) forwards",
 }
 _WHOSE = re.compile(r'label "refnet ([0-9a-f]{12})"')
 
@@ -109,7 +104,8 @@ class PfManager(FirewallManager):
                 raise Unsupported(words, capability=Capability.MARK)
             return Written(rule, chain)
         if chain.table is Table.NAT:
-            translating.check(rule, chain)
+            translating.check(rule)
+            translating.check_way(rule, chain, self._model)
         else:
             filtering.check(rule)
         return Written(rule, chain)
@@ -211,24 +207,7 @@ class PfManager(FirewallManager):
         if not any(chain.hook for chain in self._model.chains.values()):
             return Layout()
         has_nat = any(table is Table.NAT for table, _ in self._model.chains)
-        if not self._pfctl.is_enabled():
-            raise NotEnabled("pf is not enabled: 'pfctl -e' switches it on, and pf_enable=\"YES\" in /etc/rc.conf")
-        main = self._pfctl.ask("-s", "rules")
-        called = {"anchor": main}
-        if has_nat:
-            called["nat-anchor"] = called["rdr-anchor"] = self._pfctl.ask("-s", "nat")
-        missing = [
-            f'{kind} "refnet/*"'
-            for kind in ("nat-anchor", "rdr-anchor", "anchor")
-            if kind in called and not reading.called(called[kind], kind, self.owner)
-        ]
-        if missing:
-            raise AnchorNotReferenced(
-                "pf's main rule set does not call refnet's anchors, and no packet would meet them: add to "
-                f"/etc/pf.conf, in this order, {' and '.join(missing)}, and load it (pfctl -f /etc/pf.conf)",
-                lines=missing,
-            )
-        remembers = not reading.blocks_before(main, self.owner)
+        remembers = main_rules.remembers(self._pfctl, self.owner, translates=has_nat)
         return laid_out(self.owner, self._model, tool.devices() if has_nat else (), remembers=remembers)
 
     def _bring_about(self, layout: Layout, stands: reading.Anchors, keep: tuple[int, ...]) -> None:

@@ -143,19 +143,3 @@ def _chain_of(line: Line) -> tuple[Table, str, Hook | None] | None:
         return Table(words[2]), line.labels[1][2:] + line.labels[2][2:], None if words[3] == "-" else Hook(words[3])
     except (ValueError, IndexError):
         return None
-
-
-def called(main: str, kind: str, owner: str) -> bool:
-    """Whether pf's main rule set, as pfctl prints it, calls the anchors of an owner with lines of a kind."""
-    wanted = (f'{kind} "refnet/*"', f'{kind} "refnet/{owner}"')
-    return any(line.startswith(wanted) for line in main.splitlines())
-
-
-def blocks_before(main: str, owner: str) -> bool:
-    """Whether a rule of the main rule set stops packets, unless a later one lets them pass, before the owner's."""
-    for line in main.splitlines():
-        if called(line, "anchor", owner):
-            return False
-        if line.startswith("block"):
-            return True
-    return False

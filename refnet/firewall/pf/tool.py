@@ -16,8 +16,12 @@ _ANY = range(256)
 #: What pfctl says to whatever it is asked, on a kernel without ALTQ.
 _CHATTER = ("No ALTQ support in kernel", "ALTQ related functions disabled")
 _PAUSE = 0.05
+#: strerror(3) of EBUSY.
+_BUSY = "Device busy"
 _AT_LINE = re.compile(r"^stdin:(\d+): (.*)$", re.MULTILINE)
 _KILLED = re.compile(r"killed (\d+) states")
+#: Devices that translate nothing: the loopback ones, and those that packets are only shown by.
+_OF_THE_SYSTEM = re.compile(r"(lo|pflog|pfsync|enc)[0-9]+")
 
 
 class Pfctl:
@@ -31,9 +35,10 @@ class Pfctl:
         """Return what pfctl prints, "" of what is not there.
 
         Raises:
+            LockTimeout: others have been loading all the time, so that nothing could be read to its end.
             PermissionDenied, Unsupported, ToolMissing, CommandFailed: what they say.
         """
-        return self._run(arguments).stdout
+        return self._when_free(arguments).stdout
 
     def load(self, anchor: str, text: str, keep: tuple[int, ...]) -> None:
         """Replace what is in an anchor, and in those that it has in braces, by what the text says: all of it at once.
@@ -42,18 +47,8 @@ class Pfctl:
             RuleError: a line is refused; nothing has changed.
             LockTimeout: others have been loading all the time; nothing has changed.
         """
-        deadline = time.monotonic() + self.lock_time_limit
-        while True:
-            try:
-                # Its optimizer would merge rules, and move them: they would not count by themselves any more.
-                self._run(("-o", "none", "-a", anchor, "-f", "-"), text, keep)
-                return
-            except _Busy as busy:
-                if time.monotonic() >= deadline:
-                    raise LockTimeout(
-                        f"others have been loading rules into pf for {self.lock_time_limit:g} s", detail=str(busy)
-                    ) from None
-            time.sleep(_PAUSE)
+        # Its optimizer would merge rules, and move them: they would not count by themselves any more.
+        self._when_free(("-o", "none", "-a", anchor, "-f", "-"), text, keep)
 
     def empty(self, anchor: str, keep: tuple[int, ...] = ()) -> None:
         """Remove all rules of an anchor, of every kind and at once. One without rules goes by itself."""
@@ -79,25 +74,39 @@ class Pfctl:
             raise _error(result, _words(result), "")
         return said == "Enabled"
 
+    def _when_free(
+        self, arguments: tuple[str, ...], text: str | None = None, keep: tuple[int, ...] = ()
+    ) -> process.Completed:
+        deadline = time.monotonic() + self.lock_time_limit
+        while True:
+            try:
+                return self._run(arguments, text, keep)
+            except _Busy as busy:
+                if time.monotonic() >= deadline:
+                    raise LockTimeout(
+                        f"others have been loading rules into pf for {self.lock_time_limit:g} s", detail=str(busy)
+                    ) from None
+            time.sleep(_PAUSE)
+
     def _run(
         self, arguments: tuple[str, ...], text: str | None = None, keep: tuple[int, ...] = ()
     ) -> process.Completed:
         limit = _TIME_LIMIT + _TIME_PER_LINE * (text or "").count("\n")
         result = process.run([_PFCTL, *arguments], stdin=text, expect=_ANY, time_limit=limit, keep=keep)
         words = _words(result)
-        if result.status or "/dev/pf" in words:
+        # Asked for rules that somebody replaces meanwhile, pfctl prints some of them, and ends as if that were all.
+        if result.status or "/dev/pf" in words or _BUSY in words:
             raise _error(result, words, text or "")
         return result
 
 
 class _Busy(CommandFailed):
-    """Somebody else has begun to load rules in between (EBUSY)."""
+    """Somebody else has begun to load rules, or has loaded them, in between (EBUSY)."""
 
 
 def devices() -> list[str]:
     """Return the devices of this host that can have addresses of their own, but the loopback ones."""
-    names = process.run([_IFCONFIG, "-l"]).stdout.split()
-    return [name for name in names if not name.startswith(("lo", "pflog", "pfsync", "enc"))]
+    return [name for name in process.run([_IFCONFIG, "-l"]).stdout.split() if not _OF_THE_SYSTEM.fullmatch(name)]
 
 
 def has_ipv6() -> bool:
@@ -115,11 +124,12 @@ def _error(result: process.Completed, words: str, text: str) -> Exception:
         return PermissionDenied("pf may be changed and looked at by root only", detail=words)
     if "/dev/pf" in words:
         return Unsupported(
-            "this kernel has no pf: load it with 'kldload pf' (and pf_load=\"YES\" in /boot/loader.conf)",
+            "there is no /dev/pf here: load pf with 'kldload pf' (and pf_load=\"YES\" in /boot/loader.conf); into a "
+            "jail, the host has to let it (devfs.rules(5))",
             capability=Capability.FILTER,
             detail=words,
         )
-    if "busy" in words.lower():
+    if _BUSY in words:
         return _Busy(result.argv, result.status, result.stdout, result.stderr)
     refused = _AT_LINE.search(result.stderr)
     if refused:

@@ -7,7 +7,7 @@ it filters there.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -22,7 +22,7 @@ from refnet.firewall.values import AnyOf, PortRange, State
 _WORDS = {4: "inet", 6: "inet6"}
 
 
-def check(rule: Rule, chain: Chain) -> None:
+def check(rule: Rule) -> None:
     """Refuse a rule that pf's translation cannot express.
 
     Raises:
@@ -32,8 +32,6 @@ def check(rule: Rule, chain: Chain) -> None:
     def refuse(reason: str) -> None:
         raise Unsupported(reason, capability=Capability.NAT)
 
-    if chain.hook is Hook.OUTPUT and isinstance(rule.action, Dnat | Redirect):
-        refuse("pf translates the destination of what comes in only, and not of what this host sends")
     if isinstance(rule.action, Log):
         refuse("pf does not log from rules of translation: log in table filter")
     if rule.icmp_type is not None:
@@ -44,6 +42,37 @@ def check(rule: Rule, chain: Chain) -> None:
         refuse("pf cannot go back from rules of translation on a condition: use ACCEPT, or jump to other rules")
     matches(rule, rule.in_interface)
     matches(rule, rule.out_interface)
+    device = {Masquerade: rule.out_interface, Redirect: rule.in_interface}.get(type(rule.action))
+    for name in device.values if device is not None and not device.negated else ():
+        _address_of(name)
+
+
+def check_way(rule: Rule, chain: Chain, model: Model) -> None:
+    """Refuse a rule of a chain by which the destination of what this host sends would be translated.
+
+    Raises:
+        Unsupported: pf translates that of what comes in only.
+    """
+    translates = isinstance(rule.action, Dnat | Redirect)
+    if isinstance(rule.action, Jump):
+        below = _linked(model.chain(chain.table, rule.action.chain), model, lambda one: one.jumps)
+        translates = any(one.restricted.keys() & {"Dnat", "Redirect"} for one in below)
+    if translates and any(one.hook is Hook.OUTPUT for one in _linked(chain, model, lambda one: one.callers)):
+        raise Unsupported(
+            "pf translates the destination of what comes in only, and not of what this host sends",
+            capability=Capability.NAT,
+        )
+
+
+def _linked(chain: Chain, model: Model, step: Callable[[Chain], Iterable[str]]) -> Iterator[Chain]:
+    """Give a chain, and those that steps lead to from it, each once."""
+    seen, left = {chain.name}, [chain]
+    while left:
+        one = left.pop()
+        yield one
+        new = [name for name in step(one) if name not in seen]
+        seen.update(new)
+        left += [model.chain(chain.table, name) for name in new]
 
 
 def _takes_all(rule: Rule) -> bool:
@@ -96,7 +125,7 @@ class Translation:
             return []
         if isinstance(action, Masquerade | Redirect):
             return [
-                f"{one.line(kind)} -> ({name}:0){_ports(action.ports)}"
+                f"{one.line(kind)} -> {_address_of(name)}{_ports(action.ports)}"
                 for name in self._named(device)
                 for family in ((rule.family,) if rule.family else (4, 6))
                 for one in matches(with_values(rule, family=family), AnyOf((name,)))
@@ -112,6 +141,20 @@ class Translation:
             return list(condition.values)
         excluded = condition.values if condition is not None else ()
         return [name for name in self._here if name not in excluded]
+
+
+def _address_of(device: str) -> str:
+    """Return pf's words for the first address that a device has, whenever that is.
+
+    Raises:
+        Unsupported: pf takes it for no device.
+    """
+    if not device[0].isalpha():
+        raise Unsupported(
+            f"pf takes '{device}' for no device's name where its address is asked for: name a device by a letter first",
+            capability=Capability.NAT,
+        )
+    return f"({device}:0)"
 
 
 def _ports(ports: PortRange | None) -> str:

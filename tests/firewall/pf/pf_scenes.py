@@ -61,6 +61,32 @@ def teardown(manager: PfManager) -> None:
     assert manager.standing() == ()
 
 
+def decided_before(manager: PfManager) -> None:
+    """Behind a rule that decides about every packet, nothing is loaded, and that rule is told."""
+    _lay(manager)
+    with pytest.raises(AnchorNotReferenced, match=r"says 'pass quick all flags S/SA keep state' before") as told:
+        manager.apply()
+    assert told.value.lines == ('anchor "refnet/*"',)
+
+
+def stopped_by_others(manager: PfManager) -> None:
+    """What an anchor of somebody else's stops unless a later rule lets it pass, is not let pass to be remembered."""
+    _lay(manager)
+    manager.apply()
+    assert not _remembers(manager)
+
+
+def ended_by_others(manager: PfManager) -> None:
+    """What others' rules stop at once does not come to the anchor: the rest is remembered."""
+    _lay(manager)
+    manager.apply()
+    assert _remembers(manager)
+
+
+def _remembers(manager: PfManager) -> bool:
+    return any(line.text.startswith("pass in ") for line in manager._all().entrance)
+
+
 def connections(manager: PfManager) -> None:
     """Of an address without connections, none are forgotten."""
     assert manager.forget_connections("192.0.2.77") == 0
@@ -86,14 +112,26 @@ def _lay(manager: PfManager) -> None:
     )
 
 
+def _main(*lines: str, anchor: str = 'anchor "refnet/*"') -> str:
+    """Return the shell's words that load a main rule set with these lines before what calls refnet's anchors."""
+    rules = ['nat-anchor "refnet/*"', 'rdr-anchor "/refnet/*"', *lines, anchor]
+    return "pfctl -q -f - <<.\n" + "".join(f"{line}\n" for line in rules) + "."
+
+
+_OTHERS = "echo 'block in {}from 192.0.2.66' | pfctl -q -a theirs/one -f -\n"
 #: In their order, each with what somebody does before it.
 SCENES: tuple[tuple[str, Callable[[PfManager], None]], ...] = (
     ("pfctl -q -d", not_enabled),
     ("pfctl -q -e", not_called),
-    ("pfctl -q -f -", first_apply),
-    ("", same_again),
+    (_main("pass quick"), decided_before),
+    (_main(), first_apply),
+    (_main(anchor='anchor "/refnet/*"'), same_again),
     ("", one_more),
     ("", connections),
     ("", teardown),
+    (_OTHERS.format("") + _main('anchor "theirs/*"'), stopped_by_others),
+    (
+        _OTHERS.format("quick ") + _main('block in quick on em9 label "a quick one"', 'anchor "theirs/one"'),
+        ended_by_others,
+    ),
 )
-REFERENCES = 'nat-anchor "refnet/*"\nrdr-anchor "refnet/*"\nanchor "refnet/*"\n'

@@ -55,10 +55,9 @@ def play() -> None:
 
     for command, scene in pf_scenes.SCENES:
         if command:
-            given = pf_scenes.REFERENCES if command.endswith("-") else ""
             # "pf is enabled already" is no failure.
             with contextlib.suppress(subprocess.CalledProcessError):
-                subprocess.run(command.split(), input=given, text=True, check=True, stderr=subprocess.DEVNULL)
+                subprocess.run(["sh", "-c", command], check=True, stderr=subprocess.DEVNULL)
         print(f"## {scene.__name__}\n")
         process.run = recorded
         try:

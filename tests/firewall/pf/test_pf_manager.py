@@ -12,7 +12,7 @@ import pytest
 
 from refnet import process
 from refnet.errors import LockTimeout, PermissionDenied, RefnetError, RuleError, TeardownFailed, Unsupported
-from refnet.firewall import DROP, Rule
+from refnet.firewall import DROP, Dnat, Jump, Redirect, Rule
 from refnet.firewall.pf import PfManager, tool
 from refnet.firewall.pf.connections import known
 from refnet.process import Completed
@@ -123,3 +123,24 @@ def test_what_pf_cannot_do_is_refused_when_it_is_added() -> None:
         with pytest.raises(Unsupported):
             manager.add_rule("guests", rule)
     assert manager.rules("guests") == ()
+
+
+def test_what_this_host_sends_is_not_forwarded_by_whatever_way() -> None:
+    manager = PfManager("own")
+    manager.add_chain("sent", hook="output", table="nat")
+    manager.add_chain("come", hook="prerouting", table="nat")
+    for chain in ("between", "floating"):
+        manager.add_chain(chain, table="nat")
+    forward, onward = Rule(Dnat("10.0.0.3"), destination="203.0.113.3"), Rule(Jump("floating"))
+    manager.add_rule("come", onward, table="nat")
+    manager.add_rule("floating", forward, table="nat")
+    manager.add_rule("between", onward, table="nat")
+    refusals = (("sent", Rule(Jump("between"))), ("sent", forward), ("sent", Rule(Redirect(80), protocol="tcp")))
+    for chain, rule in refusals:
+        with pytest.raises(Unsupported, match="what this host sends"):
+            manager.add_rule(chain, rule, table="nat")
+    manager.empty_chain("floating", table="nat")
+    manager.add_rule("sent", Rule(Jump("between")), table="nat")
+    with pytest.raises(Unsupported, match="what this host sends"):
+        manager.add_rule("floating", forward, table="nat")
+    assert manager.rules("floating", table="nat") == ()

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from refnet.errors import Unsupported
 from refnet.firewall import ACCEPT, DROP, RETURN, Answer, Dnat, Jump, Log, Masquerade, Not, Redirect, Reject, Rule, Snat
 from refnet.firewall.model import Chain, Model, Table
-from refnet.firewall.pf import descriptions, filtering, matching, reading, translating
+from refnet.firewall.pf import descriptions, filtering, matching, translating
 from refnet.firewall.pf.layout import Layout, Written, laid_out
 from refnet.firewall.values import MAX_COMMENT, PortRange
 
@@ -21,7 +22,7 @@ _NAME = string.ascii_letters + string.digits + "._-"
 
 
 def _render(chain: Chain, rule: Rule) -> Written:
-    translating.check(rule, chain) if chain.table is Table.NAT else filtering.check(rule)
+    translating.check(rule) if chain.table is Table.NAT else filtering.check(rule)
     return Written(rule, chain)
 
 
@@ -110,6 +111,42 @@ def test_one_rule_more_changes_one_piece_of_a_long_chain() -> None:
     assert len(changed - {""}) <= 3, changed
 
 
+def test_no_two_share_a_name() -> None:
+    # Digests of 32 bits of these, and of the two rules below, are the same.
+    alike = [f"guests-of-the-tenant-{number}" for number in (15934, 57822)]
+    model = Model()
+    model.add_chain(Table.FILTER, "checks", "forward")
+    for number, name in enumerate(alike):
+        model.add_chain(Table.FILTER, name, None)
+        model.add_rule(Table.FILTER, name, Rule(DROP, protocol="tcp", destination_ports=number), _render, first=False)
+        model.add_rule(Table.FILTER, "checks", Rule(Jump(name)), _render, first=False)
+    for address in ("10.0.102.125", "10.1.48.78"):
+        rule = Rule(DROP, destination=address, out_interface="em1")
+        model.add_rule(Table.FILTER, "checks", rule, _render, first=False)
+    layout = laid_out("own", model)
+    assert len([name for name in layout.anchors if name.startswith("f~guests")]) == 2
+    tags = re.findall(r'tag "(refnet:[0-9a-f]{5,}~)"', "\n".join(layout.anchors["f"]))
+    assert len(set(tags)) == 2, tags
+    assert all(len(name) < 64 for name in (*layout.anchors, *tags))
+
+
+def test_what_is_too_deep_for_pf_is_refused() -> None:
+    model = Model()
+    model.add_chain(Table.FILTER, "level0", "forward")
+    for level in range(1, 30):
+        model.add_chain(Table.FILTER, f"level{level}", None)
+        jump = Rule(Jump(f"level{level}"))
+        for _ in range(2):
+            model.add_rule(Table.FILTER, f"level{level - 1}", jump, _render, first=False)
+            jump = Rule(jump.action, protocol="tcp")
+    assert "f~level29" in laid_out("own", model).anchors
+    for port in range(65):  # in pieces now, which are anchors of their own
+        rule = Rule(DROP, protocol="tcp", destination_ports=port)
+        model.add_rule(Table.FILTER, "level29", rule, _render, first=False)
+    with pytest.raises(Unsupported, match="as deep as"):
+        laid_out("own", model)
+
+
 def test_translation_narrows_on_the_way_down() -> None:
     model = Model()
     model.add_chain(Table.NAT, "below", None)
@@ -135,18 +172,15 @@ def test_masquerade_without_a_device_is_of_all_that_there_are() -> None:
     assert lines == [f'nat on "{name}" inet from 10.0.0.0/8 to any -> ({name}:0)' for name in ("em0", "em1")]
 
 
-@pytest.mark.parametrize(
-    ("main", "called", "blocks"),
-    [
-        ('anchor "refnet/*" all', True, False),
-        ('block drop all\nanchor "refnet/*" all', True, True),
-        ('anchor "refnet/own" in on em0 all\nblock drop all', True, False),
-        ('anchor "other/*" all', False, False),
-    ],
-)
-def test_main_rule_set(main: str, called: bool, blocks: bool) -> None:
-    assert reading.called(main, "anchor", "own") is called
-    assert reading.blocks_before(main, "own") is blocks
+def test_a_device_whose_address_pf_cannot_ask_for_is_refused() -> None:
+    for rule, hook in (
+        (Rule(Masquerade(), out_interface="10g0"), "postrouting"),
+        (Rule(Redirect(80), protocol="tcp", in_interface=["em0", "_in"]), "prerouting"),
+        (Rule(Masquerade(), source="10.0.0.0/8"), "postrouting"),
+    ):
+        with pytest.raises(Unsupported, match=r"'10g0'|'_in'"):
+            _laid(rule, hook=hook, table=Table.NAT, devices=("em0", "10g0"))
+    assert _laid(Rule(Snat("192.0.2.1"), out_interface="10g0"), hook="postrouting", table=Table.NAT).translation
 
 
 def test_nothing_is_remembered_behind_rules_that_block() -> None:
