@@ -174,6 +174,9 @@ class Firewalls:
             "- *Neutron's code*: `apply()` of `neutron.agent.linux.iptables_manager.IptablesManager`, made as its "
             "firewall driver makes it (no NAT, no mangle), for IPv4 alone, called in-process; for a change with the "
             "`add_rule` or `remove_rule` before it.\n"
+            "- *Nova's code*: `apply()` of the last `IptablesManager` that Nova had, that of Nova 20.6.1 (Train), run "
+            "as it is out of the release's file, for IPv4 alone, with the chains of NAT and mangle that it always has; "
+            "for a change with the `add_rule` or `remove_rule` before it.\n"
             "- *`nft -f`*: the floor of nftables: one process, which is fed what changes. Rules have a counter and "
             "a comment, as refnet's; *no comments*: with a counter only."
         )
@@ -181,10 +184,9 @@ class Firewalls:
             f"The goal is at most 1.2 times the floor. refnet's here: {self._goals(FIRST)}.",
             "The floors check nothing. refnet looks first whether anything of its own stands, for IPv4 and IPv6.",
             "A whole `iptables-restore` throws away what others have in the table; all the others leave it alone.",
-            "Neutron looks at what stands before each apply and writes the difference. It runs programs in a "
-            "privileged daemon; the round trip there is left out, in its favour.",
-            "Nova's `IptablesManager` cannot be run: the Nova that is installed has none any more. It restored "
-            "everything each time, after a look.",
+            "Neutron looks at what stands before each apply and writes the difference. Nova looks as well, if its "
+            "model has changed, and writes everything again. Both run programs in a privileged daemon; the round trip "
+            "there is left out, in their favour, and so is Nova's lock between processes.",
             *(f"{one.name} was not measured: {why}." for one, why in self._missing.items()),
         ]
         return Section("Firewall: the first apply", text, [self._table(FIRST)], notes)
@@ -224,8 +226,8 @@ class Firewalls:
             "The goal is no process, and less than a millisecond.",
             "The floors have no row: nobody runs them for nothing. A whole `iptables-restore` does not look, and "
             "writes everything again.",
-            "refnet does not look, either: it knows what it has written. To look, in case that somebody else has "
-            "changed it, is `resync()`.",
+            "refnet does not look, either: it knows what it has written, and so does Nova. To look, in case that "
+            "somebody else has changed it, is `resync()`.",
         ]
         text = "`apply()` when everything is as it should be. What takes less than 1 ms is the median of 1,000 calls."
         return Section("Firewall: nothing to do", text, [Table(headings, rows)], notes)

@@ -10,7 +10,9 @@ from benchmarks.measure import ROOT, progress
 
 _FOLDER = ROOT / "build" / "bench-venv"
 _REQUIREMENTS = Path(__file__).with_name("requirements.txt")
-#: A copy of the requirements that the environment was made from; without it, it was not finished.
+#: What is not installed there, as newer releases are: it is downloaded into the environment's folder ``train``.
+_OLD = Path(__file__).with_name("train.txt")
+#: A copy of what the environment was made from; without it, it was not finished.
 _FINISHED = _FOLDER / "requirements.txt"
 _LOG = ROOT / "build" / "bench-venv.log"
 #: Seconds; it is some 200 packages.
@@ -28,15 +30,17 @@ def interpreter() -> str:
         NotInstalled: there is none and none could be made.
     """
     python = _FOLDER / "bin" / "python"
-    wanted = _REQUIREMENTS.read_text()
+    wanted = _REQUIREMENTS.read_text() + _OLD.read_text()
     if _FINISHED.is_file() and _FINISHED.read_text() == wanted:
         return str(python)
     progress(f"installing the peers into {_FOLDER.relative_to(ROOT)}: a minute or two")
     _FOLDER.parent.mkdir(exist_ok=True)
     with _LOG.open("w") as log:
+        pip = [str(python), "-m", "pip", "--disable-pip-version-check"]
         for command in (
             [sys.executable, "-m", "venv", "--clear", str(_FOLDER)],
-            [str(python), "-m", "pip", "install", "--disable-pip-version-check", "-r", str(_REQUIREMENTS)],
+            [*pip, "install", "-r", str(_REQUIREMENTS)],
+            [*pip, "download", "--no-deps", "--only-binary", ":all:", "-r", str(_OLD), "-d", str(_FOLDER / "train")],
         ):
             try:
                 subprocess.run(command, check=True, stdout=log, stderr=log, timeout=_TIME_LIMIT)
@@ -52,4 +56,6 @@ def versions(python: str) -> str:
         "from importlib.metadata import version\n"
         "print(', '.join(f'{name} {version(name)}' for name in ('os-vif', 'nova', 'neutron', 'pyroute2')))"
     )
-    return subprocess.run([python, "-c", script], check=True, capture_output=True, text=True).stdout.strip()
+    installed = subprocess.run([python, "-c", script], check=True, capture_output=True, text=True).stdout.strip()
+    old = ", ".join(one.name.split("-py")[0].replace("-", " ") for one in (_FOLDER / "train").glob("*.whl"))
+    return f"{installed}; not installed, but read: {old}"

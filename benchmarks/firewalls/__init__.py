@@ -94,6 +94,7 @@ def _of_iptables(tool: Tool) -> tuple[Contender, ...]:
         Contender(tool, "with_refnet", "refnet"),
         Contender(tool, "with_whole_restore", "whole `iptables-restore`", is_slow=True),
         Contender(tool, "with_neutron", "Neutron's code", is_peer=True, is_slow=True),
+        Contender(tool, "with_nova", "Nova's code", is_peer=True, is_slow=True),
     )
 
 

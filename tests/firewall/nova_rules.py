@@ -75,6 +75,7 @@ SECURITY_GROUPS = [
     (4, "filter", "inst-7", "-j ACCEPT -p icmp -s 192.0.2.0/24"),
     (4, "filter", "inst-7", "-j ACCEPT -p icmp -m icmp --icmp-type 8 -s 192.0.2.0/24"),
     (4, "filter", "inst-7", "-j ACCEPT -p icmp -m icmp --icmp-type 3/4 -s 192.0.2.0/24"),
+    (4, "filter", "inst-7", "-j ACCEPT -p icmp -m icmp --icmp-type 255/255 -s 198.51.100.0/24"),
     (4, "filter", "inst-7", "-j ACCEPT -s 10.0.0.9"),
     (6, "filter", "inst-7", "-j ACCEPT -p icmpv6 -s ::/0"),
     (6, "filter", "inst-7", "-j ACCEPT -p icmpv6 -m icmp6 --icmpv6-type 128/0 -s 2001:db8:1::/48"),

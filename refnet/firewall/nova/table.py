@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import re
 from collections.abc import Callable, Iterator
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from refnet.errors import InvalidArgument, Unsupported
 from refnet.firewall import model, values
-from refnet.firewall.actions import CHECKSUM_FILL, Jump
-from refnet.firewall.capabilities import Capability
+from refnet.firewall.actions import ACCEPT, CHECKSUM_FILL, Dnat, Jump, Snat
+from refnet.firewall.capabilities import Capability, needs
 from refnet.firewall.nova.names import model_name, see_name
 from refnet.firewall.rules import Rule
 from refnet.firewall.text import parse
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _LOG = logging.getLogger(__name__)
 
 _OTHER_FAMILY = {4: 6, 6: 4}
+#: ``! --ctstate DNAT``.
+_NOT_SENT_HERE = values.AnyOf((values.State.DNAT,), negated=True)
 _LOCAL = re.compile(r"(?:^|(?<=\s))-m\s+addrtype\s+--dst-type\s+LOCAL(?=\s|$)")
 
 
@@ -150,25 +153,20 @@ class Table:
             if self._stands(key):
                 _LOG.debug("Skipping duplicate iptables rule addition: %s", text)
                 return
-            needed = Capability.CHECKSUM_FILL
-            if parsed.action == CHECKSUM_FILL and needed in self._manager.lacks:
-                # Nova adds it to every network, for the sake of old DHCP clients: no reason to go without the rest.
-                _LOG.warning("%s is left out: %s", text, self._manager.lacks[needed])
+            reason = self._reason_to_leave_out(name, parsed)
+            if reason:
+                _LOG.warning("%s is left out: %s", text, reason)
                 return
             if not wrap and self._is_built_in(chain):
                 self._manager.add_chain(name, hook=chain.lower(), table=self._name)
-            above = self._tops(name) if top else []
             try:
-                self._manager.add_rule(name, parsed, first=top, table=self._name)
+                self._put(name, parsed, top=top)
             except Unsupported as error:
                 if error.capability not in (Capability.FIREWALL_IPV6, Capability.NAT_IPV6):
                     raise
                 # Nova adds rules for IPv6 whatever the host has; without it, no packet could meet them.
                 _LOG.warning("%s is left out: %s", text, error.message)
                 return
-            for one in reversed(above):
-                self._manager.remove_rule(name, one, table=self._name)
-                self._manager.add_rule(name, one, first=True, table=self._name)
             notes.put_text(self._family, self._name, key, TextRule(chain, text, wrap, top, tag, self._manager.owner))
 
     def remove_rule(
@@ -238,13 +236,38 @@ class Table:
         return " ".join(f"{self._manager.owner}-{one[1:]}" if one[:1] == "$" else one for one in text.split(" "))
 
     def _parsed(self, chain: str, text: str) -> Rule:
-        if chain in ("INPUT", "at-INPUT") and _LOCAL.search(text):
+        is_of_hosts = self._name is model.Table.FILTER and chain in ("INPUT", "at-INPUT")
+        if is_of_hosts and _LOCAL.search(text):
             # Nova's way to accept what is for this host's metadata service. At this hook all TCP is for this host;
             # other protocols' broadcasts are here as well, and would be let in by a rule without this match.
             rule = parse(_LOCAL.sub("", text), self._family, resolve=self._target)
             if rule.protocol == "tcp":
                 return rule
-        return parse(text, self._family, resolve=self._target)
+        rule = parse(text, self._family, resolve=self._target)
+        if self._is_untranslated(rule) and rule.action == ACCEPT and rule.states == _NOT_SENT_HERE:
+            # What keeps a network's own packets as they are. With no word for the exception, a guest that asks for
+            # another by its floating address is known by its own.
+            return dataclasses.replace(rule, states=None)
+        return rule
+
+    def _is_untranslated(self, rule: Rule) -> bool:
+        """Say whether it is a rule of translation that asks for connections that are translated, which nothing can."""
+        needed = Capability.TRANSLATED_STATE
+        return self._name is model.Table.NAT and needed in self._manager.lacks and needed in needs(rule)
+
+    def _reason_to_leave_out(self, chain: str, rule: Rule) -> str | None:
+        """Say why a rule that Nova always adds cannot be here, where the rest does without it."""
+        lacks = self._manager.lacks
+        if rule.action == CHECKSUM_FILL:  # for old DHCP clients
+            return lacks.get(Capability.CHECKSUM_FILL)
+        if self._is_untranslated(rule) and isinstance(rule.action, Snat):  # for a guest that asks a floating address
+            return lacks[Capability.TRANSLATED_STATE]
+        if self._name is model.Table.NAT and chain in ("OUTPUT", "at-OUTPUT") and isinstance(rule.action, Dnat):
+            try:  # for this host, if it asks one
+                self._manager._render(model.Chain(self._name, chain, model.Hook.OUTPUT), rule)
+            except Unsupported as error:
+                return error.message
+        return None
 
     def _target(self, name: str) -> str:
         """Return the model's name of a chain that a rule jumps to."""
@@ -279,6 +302,17 @@ class Table:
     def _tops(self, name: str) -> list[Rule]:
         texts = self._notes().texts(self._family, self._name)
         return [key[1] for key, text in texts.items() if key[0] == name and text.top and self._stands(key)]
+
+    def _put(self, name: str, rule: Rule, *, top: bool) -> None:
+        """Add a rule: to the end, or behind the other top ones. Then these move, or what is below, which is fewer."""
+        above = self._tops(name) if top else []
+        tops = set(above)
+        below = [one for _, one in self._rules_in(name) if one not in tops] if above else []
+        moves_below = len(below) < len(above)
+        self._manager.add_rule(name, rule, first=top and not moves_below, table=self._name)
+        for one in below if moves_below else reversed(above):
+            self._manager.remove_rule(name, one, table=self._name)
+            self._manager.add_rule(name, one, first=not moves_below, table=self._name)
 
     def _take(self, key: tuple[str, Rule]) -> None:
         self._manager.remove_rule(*key, table=self._name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -30,7 +29,7 @@ def parse(text: str, family: int, *, resolve: Callable[[str], str] | None = None
     if family not in (4, 6):
         raise InvalidArgument(f"family {shown(family)} is neither 4 nor 6")
     try:
-        return _Reader(_words(text), family, resolve).rule()
+        return _Reader(terms.split(text), family, resolve).rule()
     except (InvalidArgument, Unsupported) as error:
         error.message = f"{error.message} (in {_cut(text)})"
         raise
@@ -39,26 +38,6 @@ def parse(text: str, family: int, *, resolve: Callable[[str], str] | None = None
 def _cut(text: object) -> str:
     said = shown(text)
     return said if len(said) <= 300 else f"{said[:300]}…"
-
-
-def _words(text: object) -> list[str]:
-    if not isinstance(text, str):
-        raise InvalidArgument(f"a rule's text is a str, not {type(text).__name__}")
-    if not text.isprintable():
-        odd = next(one for one in text if not one.isprintable())
-        raise InvalidArgument(f"a rule's text is one line of printable characters: it has {odd!r}")
-    if not any(one in text for one in "\"'\\"):
-        return text.split()
-    try:
-        return shlex.split(text)
-    except ValueError as error:
-        raise InvalidArgument(f"the quotes of the rule do not match: {error}") from None
-
-
-def _see_decimal(text: str) -> None:
-    """Refuse 010, which iptables takes for 8."""
-    if text.isdigit() and text != "0" and text.startswith("0"):
-        raise InvalidArgument(f"number {shown(text)} begins with 0: iptables would take it for an octal one")
 
 
 class _Reader:
@@ -165,7 +144,16 @@ class _Reader:
         elif self.negated and isinstance(known, Not):
             self.said[field] = Not(*known.values, *listed)
         else:
-            unsupported(f"{self.word} besides what was said of {field.replace('_', ' ')} before", field)
+            self._refuse_a_second(field)
+
+    def _set(self, field: str, value: Any) -> None:
+        """Take the value of a field that has one: of two, iptables asks for both."""
+        if field in self.said:
+            self._refuse_a_second(field)
+        self.said[field] = value
+
+    def _refuse_a_second(self, field: str) -> None:
+        unsupported(f"{self.word} besides what was said of {field.replace('_', ' ')} before", field)
 
     # -- matches ---------------------------------------------------------------------------------------
 
@@ -176,6 +164,8 @@ class _Reader:
             if name in words.MATCHES:
                 unsupported(f"match {name}", name)
             raise InvalidArgument(f"match {shown(name)} is unknown")
+        if name == "limit" and name in self.matches:
+            unsupported("a second limit", name)
         self.matches.append(name)
         self.once = {one for one in self.once if one[0] != name}
         if name in words.NEED_AN_OPTION:
@@ -216,7 +206,7 @@ class _Reader:
 
     def _protocol(self, value: str) -> None:
         name = value.lower()
-        _see_decimal(value)
+        terms.see_decimal(value)
         if self.negated:
             unsupported(f"! -p {value}", "negated protocol")
         if name in ("all", "0"):
@@ -289,10 +279,13 @@ class _Reader:
         name = value.lower()
         if name not in known:
             for one in name.split("/"):
-                _see_decimal(one)
-            self.said["icmp_type"] = name
+                terms.see_decimal(one)
+            found = protocols.icmp_type(name, "icmp" if self.family == 4 else "icmpv6")
+            # Of IPv4, 255 is any type, whatever the code (linux, net/ipv4/netfilter/ip_tables.c, icmp_type_code_match).
+            if self.family == 6 or found.type != 255:
+                self._set("icmp_type", found)
         elif known[name]:
-            self.said["icmp_type"] = known[name]
+            self._set("icmp_type", known[name])
 
     def _states(self, value: str) -> None:
         self._put("states", [one.lower() for one in value.split(",")])
@@ -303,7 +296,7 @@ class _Reader:
     def _mark(self, value: str) -> None:
         if self.negated:
             unsupported(f"! --mark {value}", "negated mark")
-        self.said["mark"] = terms.masked(value)
+        self._set("mark", terms.masked(value))
 
     def _limit(self, value: str) -> None:
         self.said["limit"] = terms.rate(value)
@@ -312,9 +305,7 @@ class _Reader:
         self.said["limit_burst"] = terms.number(value)
 
     def _comment(self, value: str) -> None:
-        if "comment" in self.said:
-            unsupported("a second comment", "comment")
-        self.said["comment"] = value
+        self._set("comment", value)
 
     # -- what is done ----------------------------------------------------------------------------------
 

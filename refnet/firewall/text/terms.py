@@ -1,4 +1,4 @@
-"""The values in iptables's text: networks, ports, numbers, translated addresses, as iptables(8) reads them.
+"""Iptables's text word by word, and the values in it: networks, ports, numbers, translated addresses (iptables(8)).
 
 What iptables would read otherwise than it looks, it refuses: ``010`` is 8 there, and ``10.1`` is 10.0.0.1.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import ipaddress
 import re
+import shlex
 from typing import NoReturn
 
 from refnet.errors import InvalidArgument, Unsupported
@@ -25,6 +26,21 @@ _FULL = {4: 0xFFFFFFFF, 6: (1 << 128) - 1}
 def unsupported(what: str, capability: str) -> NoReturn:
     """Refuse what iptables knows and the rule model does not."""
     raise Unsupported(f"{what}: iptables has it, refnet's rules have not", capability=capability)
+
+
+def split(text: object) -> list[str]:
+    """Return the words of a rule's text, as a shell would."""
+    if not isinstance(text, str):
+        raise InvalidArgument(f"a rule's text is a str, not {type(text).__name__}")
+    if not text.isprintable():
+        odd = next(one for one in text if not one.isprintable())
+        raise InvalidArgument(f"a rule's text is one line of printable characters: it has {odd!r}")
+    if not any(one in text for one in "\"'\\"):
+        return text.split()
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise InvalidArgument(f"the quotes of the rule do not match: {error}") from None
 
 
 @functools.lru_cache(maxsize=1024)
@@ -119,6 +135,12 @@ def masked(text: str) -> tuple[int, int]:
     """Return a mark and its mask, such as ``0x1/0xff``; without a mask, that of all bits."""
     value, slash, mask = text.partition("/")
     return number(value), number(mask) if slash else _FULL[4]
+
+
+def see_decimal(text: str) -> None:
+    """Refuse ``010``, which iptables takes for 8."""
+    if text.isdigit() and text != "0" and text.startswith("0"):
+        raise InvalidArgument(f"number {shown(text)} begins with 0: iptables would take it for an octal one")
 
 
 def rate(text: str) -> tuple[int, str]:

@@ -283,7 +283,6 @@ PROTOCOLS = {
 ICMP: dict[int, dict[str, str | None]] = {
     4: {
         "any": None,
-        "255": None,
         "ping": "8",
         "pong": "0",
         "source-route-failed": "3/5",
