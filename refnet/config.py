@@ -100,10 +100,13 @@ def choice(group: str, option: str | None = None) -> str:
     platform's default.
 
     Raises:
+        DriverNotFound: what was chosen is no text.
         Unsupported: there is no default for this platform, which the message names.
     """
     chosen = option or _set(group)
     if chosen:
+        if not isinstance(chosen, str):
+            raise DriverNotFound(f"driver {chosen!r} is no text: give a name, or 'package.module:Class'")
         return chosen
     # sys.platform is "linux", "freebsd14", "darwin", …; the number is no part of the choice.
     platform = sys.platform.rstrip("0123456789.")

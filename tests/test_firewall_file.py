@@ -48,6 +48,12 @@ RULES = {
         ACCEPT, protocol="tcp", source="192.0.2.0/24", destination="198.51.100.7", destination_ports=[22, "8000-8010"]
     ): "accept IPv4 TCP from 192.0.2.0/24 to 198.51.100.7 ports 22 or 8000-8010",
     Rule(DROP, source=Not("192.0.2.7", "192.0.2.8")): "drop IPv4 packets from any but 192.0.2.7 or 192.0.2.8",
+    Rule(
+        DROP, protocol="tcp", destination=Not("192.0.2.7"), destination_ports=Not(22)
+    ): "drop IPv4 TCP to port any but 22 of any but 192.0.2.7",
+    Rule(DROP, protocol="udp", source=Not("192.0.2.7"), source_ports=[1, 2]): (
+        "drop IPv4 UDP from ports 1 or 2 of any but 192.0.2.7"
+    ),
     Rule(ACCEPT, protocol="udp", source_ports=68, destination_ports=67): "accept UDP from port 68 to port 67",
     Rule(ACCEPT, protocol="icmp", icmp_type="3/4"): "accept ICMP type 3/4",
     Rule(ACCEPT, protocol="icmpv6", icmp_type=128): "accept ICMPv6 type 128",
@@ -57,6 +63,7 @@ RULES = {
     Rule(ACCEPT, states={"established", "new"}): "accept packets, connection state established or new",
     Rule(DROP, mark=(1, 3)): "drop packets, marked 0x1 in the bits 0x3",
     Rule(ACCEPT, limit="10/minute"): "accept packets, at most 10 a minute (bursts of 5)",
+    Rule(ACCEPT, limit=(1, "hour", 1)): "accept packets, at most 1 an hour (bursts of 1)",
     Rule(Reject(), comment="no more"): "reject packets, answering port-unreachable  # no more",
     Rule(Reject("tcp-reset"), protocol="tcp"): "reject TCP, answering tcp-reset",
     Rule(Snat("192.0.2.1")): "change the source of IPv4 packets, to 192.0.2.1",
@@ -118,7 +125,7 @@ def test_the_actions_in_the_docs_are_some() -> None:
         ("[[chain]]", "chain 1: it has no 'name', which is needed"),
         ("[[chain]]\nname = 'a'\ntable = 'raw'", "chain 'a': table 'raw' is none: there are filter, nat, mangle"),
         ("[[chain]]\nname = 'a'\nrules = []", "chain 'a': it has an unknown key 'rules': known are name"),
-        ("[[chain]]\nname = 'a'\n[[chain.rule]]", "chain 'a': rule 1: it has no 'action'"),
+        ("[[chain]]\nname = 'a'\n[[chain.rule]]", "chain 'a', rule 1: it has no 'action'"),
         ("[[chain]]\nname = 'a'\n[[chain.rule]]\naction = 'allow'", "rule 1: action 'allow' is none: there are accept"),
         ("[[chain]]\nname = 'a'\n[[chain.rule]]\naction = {}", "rule 1: action {} is none"),
         ("[[chain]]\nname = 'a'\n[[chain.rule]]\naction = {jump = 'b', snat = '192.0.2.1'}", "is none: there are"),
@@ -185,6 +192,10 @@ def test_a_dash_is_the_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
             {"addresses": ["192.0.2.7", "192.0.2.128/25"], "dhcp_server": True, "router": True},
             "port tap1: only from 52:54:00:12:34:56 with 192.0.2.7 or 192.0.2.128/25; "
             "it may answer DHCP and send router advertisements",
+        ),
+        (
+            {"neighbour_targets": True},
+            "port tap1: only from 52:54:00:12:34:56 with any address; what it tells of its neighbours is looked at",
         ),
     ],
 )

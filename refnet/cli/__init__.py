@@ -25,8 +25,8 @@ DONE, REFUSED, USAGE, BUG, INTERRUPTED, NO_READER = 0, 1, 2, 70, 130, 141
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; ``argv`` is without the program's name (default: the process's).
 
-    The statuses are those of ``refnet --help``. Whatever happens is said in at most one line on standard error, or
-    with ``--json`` in one document on standard output.
+    The statuses are those of ``refnet --help``. An error is one line on standard error, and so is each warning; with
+    ``--json`` both are in the one document on standard output.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -48,9 +48,10 @@ def _outcome(arguments: Sequence[str]) -> tuple[int, str, str]:
     """Return exit status, standard output and standard error of a command. Nothing is raised."""
     as_json = parser.wants_json(arguments)
     options = argparse.Namespace()
+    warnings: list[str] = []
     try:
         options = parser.parse(parser.build(ROOT, ENTRIES), arguments)
-        answer = _run(options)
+        answer = _run(options, warnings)
     except parser.Printed as wanted:
         return DONE, wanted.text, ""
     except (KeyboardInterrupt, Exception) as error:
@@ -59,23 +60,29 @@ def _outcome(arguments: Sequence[str]) -> tuple[int, str, str]:
             import traceback
 
             traceback.print_exc()
-        if as_json:
-            return status, output.as_json(output.error_document(error, options)), ""
-        return status, "", f"refnet: {output.error_line(error, options)}\n"
-    return DONE, output.as_json(answer.document) if as_json else answer.text, ""
+        answer = output.Answer(output.error_document(error, options))
+        line = f"refnet: {output.error_line(error, options)}\n"
+    else:
+        status, line = DONE, ""
+    if as_json:
+        return status, output.as_json(answer.document | ({"warnings": warnings} if warnings else {})), ""
+    return status, answer.text, "".join(f"{options.prog.replace(' ', ': ', 1)}: {one}\n" for one in warnings) + line
 
 
-def _run(options: argparse.Namespace) -> output.Answer:
-    answer: output.Answer
-    if options.words.partition(" ")[0] in output.AREAS:
-        answer = options.run(options)
-        return answer
+def _run(options: argparse.Namespace, warnings: list[str]) -> output.Answer:
     # Imported here: a driver and what it needs take several times as long as everything else.
-    from refnet.netdev import get_driver
+    from refnet.cli import warned
 
-    with get_driver(options.driver) as driver:
-        answer = options.run(driver, options)
-        return answer
+    answer: output.Answer
+    with warned.kept(warnings):
+        if options.words.partition(" ")[0] in output.AREAS:
+            answer = options.run(options)
+            return answer
+        from refnet.netdev import get_driver
+
+        with get_driver(options.driver) as driver:
+            answer = options.run(driver, options)
+            return answer
 
 
 def _status(error: BaseException) -> int:

@@ -24,6 +24,8 @@ def check(options: Namespace) -> Answer:
         for chain in rules.chains
     )
     layer2 = [*map(words.guard, rules.port_guards), *map(words.isolation, rules.dhcp_isolations)]
+    if not rules.chains and not layer2:
+        layer2 = [f"nothing is in it: applied, it takes away all that {rules.owner} has here"]
     document = {
         "ok": True,
         "owner": rules.owner,
@@ -92,7 +94,10 @@ def _chain_text(heading: str, rules: Sequence[Rule | str]) -> str:
 
     width = len(str(len(rules)))
     shown = [printable(rule if isinstance(rule, str) else words.rule(rule)) for rule in rules]
-    return f"{heading}\n" + "".join(f"  {number:{width}}  {words}\n" for number, words in enumerate(shown, 1))
+    # What somebody else has written into this owner's chains, their names included, can be any bytes.
+    return f"{printable(heading)}\n" + "".join(
+        f"  {number:{width}}  {words}\n" for number, words in enumerate(shown, 1)
+    )
 
 
 def _chain(chain: Any) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from refnet.errors import (
     ServerFailed,
     SwitchRefused,
     SwitchUnreachable,
+    TeardownFailed,
     Unsupported,
     WrongKind,
 )
@@ -170,6 +171,9 @@ def table(rows: Iterable[tuple[str, ...]]) -> list[str]:
 
 # -- errors -----------------------------------------------------------------------------------------------
 
+#: The most characters of an error's line, before what to do next. Beginning and end stay: place, and what is possible.
+_MOST = 2000
+
 #: What to do next, by the error's type: the first that fits.
 _NEXT = (
     (NoSuchDevice, "check the name, and that this runs in the right network stack"),
@@ -204,6 +208,8 @@ def error_document(error: BaseException, options: Namespace) -> dict[str, Any]:
     facts |= {
         name: str(getattr(error, name)) for name in ("master", "capability", "tool", "holder") if hasattr(error, name)
     }
+    if isinstance(error, TeardownFailed):
+        facts["errors"] = [error_document(one, options)["error"] for one in error.errors]
     return {"error": facts}
 
 
@@ -216,7 +222,10 @@ def error_line(error: BaseException, options: Namespace) -> str:
     if isinstance(error, RefnetError):
         # People know the command that they gave, not the driver's method.
         words = f"{options.prog.removeprefix('refnet ')}: {words.removeprefix(f'{error.operation}: ')}"
-    return printable(words) + (f"; {next_step}" if next_step else "")
+    words = printable(words)
+    if len(words) > _MOST:
+        words = f"{words[: _MOST // 2]} … {words[-_MOST // 2 :]}"
+    return words + (f"; {next_step}" if next_step and next_step not in words else "")
 
 
 def _area(options: Namespace) -> list[str]:
@@ -250,6 +259,8 @@ def _next_step(error: BaseException, options: Namespace) -> str:
         command = " ".join(["refnet", *_area(options), "capabilities"])
         # A platform without any driver is no capability.
         return "" if error.capability.startswith("refnet.") else f"'{command}' says what can be done here"
+    if isinstance(error, TeardownFailed):
+        return next(filter(None, (_next_step(one, options) for one in error.errors)), "")
     if isinstance(error, RefnetError):
         return next((words for kind, words in _NEXT if isinstance(error, kind)), "")
     return "" if isinstance(error, KeyboardInterrupt) else "REFNET_DEBUG=1 shows where; please report it"

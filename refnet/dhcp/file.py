@@ -82,7 +82,9 @@ def read(path: str | Path) -> DhcpNetwork:
     Raises:
         InvalidArgument: it cannot be read, is no TOML, or says what cannot be; the message says where.
     """
-    return from_plain(toml_file.document(path, "network file"))
+    content = toml_file.document(path, "network file")
+    with at(f"network file {shown(str(path))}"):
+        return from_plain(content)
 
 
 def parse(text: str | bytes) -> DhcpNetwork:

@@ -14,9 +14,10 @@ What a manager promises stands in :class:`~refnet.firewall.manager.FirewallManag
 
 from __future__ import annotations
 
-import functools
+import threading
 
 from refnet import config
+from refnet.firewall import values
 from refnet.firewall.actions import (
     ACCEPT,
     CHECKSUM_FILL,
@@ -74,6 +75,10 @@ __all__ = [
 #: The group of entry points that other backends are found in.
 ENTRY_POINTS = "refnet.firewall"
 
+#: Those of this process, by owner and choice. The lock is one that a backend may take again while it is imported.
+_managers: dict[tuple[str, str], FirewallManager] = {}
+_making = threading.RLock()
+
 
 def get_manager(owner: str, choice: str | None = None) -> FirewallManager:
     """Return the manager of an owner's rules.
@@ -87,9 +92,9 @@ def get_manager(owner: str, choice: str | None = None) -> FirewallManager:
         DriverNotFound: the choice names nothing that could be imported.
         InvalidArgument: the owner's name is none.
     """
-    return _instance(owner, config.choice(ENTRY_POINTS, choice))
-
-
-@functools.cache
-def _instance(owner: str, chosen: str) -> FirewallManager:
-    return config.load_class(ENTRY_POINTS, chosen, FirewallManager)(owner)  # type: ignore[type-abstract]
+    key = values.owner(owner), config.choice(ENTRY_POINTS, choice)
+    # Of two managers of one owner each would take away what the other has written.
+    with _making:
+        if key not in _managers:
+            _managers[key] = config.load_class(ENTRY_POINTS, key[1], FirewallManager)(owner)  # type: ignore[type-abstract]
+        return _managers[key]

@@ -23,13 +23,15 @@
     interface = "eth1"
     address = "192.0.2.1"
 
-The keys of a rule are the fields of :class:`~refnet.firewall.rules.Rule`, with ``-`` for ``_``.
+The keys of a rule are the fields of :class:`~refnet.firewall.rules.Rule`, with ``-`` for ``_``. A chain has each rule
+once, and a port one guard.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +54,11 @@ from refnet.firewall.actions import (
 )
 from refnet.firewall.layer2 import DhcpIsolation, PortGuard
 from refnet.firewall.manager import FirewallManager
-from refnet.firewall.model import Table
+from refnet.firewall.model import Table, table_of
 from refnet.firewall.rules import Rule
 from refnet.firewall.values import AnyOf, Not, PortRange
 from refnet.names import shown
-from refnet.toml_file import at, document, fields, known, tables
+from refnet.toml_file import at, document, fields, known, nearest, tables
 
 DEFAULT_OWNER = "refnet"
 
@@ -76,6 +78,8 @@ _MATCHES = (
     "limit",
     "comment",
 )
+#: The keys of a rule whose value is one: neither a list of several nor ``{ not = … }``.
+_SINGLE = ("family", "protocol", "icmp-type", "mark", "limit", "comment")
 #: The keys of a guard; it needs the first two.
 _GUARD = ("port", "mac-address", "addresses", "dhcp-server", "router", "neighbour-targets")
 _CONSTANTS: dict[str, Action] = {"accept": ACCEPT, "drop": DROP, "return": RETURN, "checksum-fill": CHECKSUM_FILL}
@@ -112,6 +116,8 @@ class RuleFile:
     chains: tuple[FileChain, ...]
     port_guards: tuple[PortGuard, ...]
     dhcp_isolations: tuple[DhcpIsolation, ...]
+    #: What messages call the file; "": nothing.
+    name: str = field(default="", compare=False)
 
     def load(self, manager: FirewallManager) -> None:
         """Put it into a manager's model, which is to be empty; nothing is applied.
@@ -119,19 +125,20 @@ class RuleFile:
         Raises:
             InvalidArgument, Unsupported: the manager does not take a part of it; the message says which.
         """
-        for chain in self.chains:
-            with at(f"chain {chain.name!r}"):
-                manager.add_chain(chain.name, hook=chain.hook, table=chain.table)
-        for chain in self.chains:
-            for number, rule in enumerate(chain.rules, 1):
-                with at(f"chain {chain.name!r}, rule {number}"):
-                    manager.add_rule(chain.name, rule, table=chain.table)
-        for guard in self.port_guards:
-            with at(f"port-guard of {guard.port!r}"):
-                manager.guard_port(guard)
-        for isolation in self.dhcp_isolations:
-            with at(f"dhcp-isolation of {isolation.interface!r}"):
-                manager.isolate_dhcp_address(isolation.interface, str(isolation.address))
+        with at(self.name) if self.name else contextlib.nullcontext():
+            for chain in self.chains:
+                with at(f"chain {chain.name!r}"):
+                    manager.add_chain(chain.name, hook=chain.hook, table=chain.table)
+            for chain in self.chains:
+                for number, rule in enumerate(chain.rules, 1):
+                    with at(f"chain {chain.name!r}, rule {number}"):
+                        manager.add_rule(chain.name, rule, table=chain.table)
+            for guard in self.port_guards:
+                with at(f"port-guard of {guard.port!r}"):
+                    manager.guard_port(guard)
+            for isolation in self.dhcp_isolations:
+                with at(f"dhcp-isolation of {isolation.interface!r}"):
+                    manager.isolate_dhcp_address(isolation.interface, str(isolation.address))
 
 
 def read(path: str | Path) -> RuleFile:
@@ -140,34 +147,42 @@ def read(path: str | Path) -> RuleFile:
     Raises:
         InvalidArgument: it cannot be read, is no TOML, or says what cannot be; the message says where.
     """
-    return parse(document(path, "rule file"))
+    content = document(path, "rule file")
+    name = f"rule file {shown(str(path))}"
+    with at(name):
+        return parse(content, name)
 
 
-def parse(content: Mapping[str, Any]) -> RuleFile:
-    """Return what a rule file says, from its document.
+def parse(content: Mapping[str, Any], name: str = "") -> RuleFile:
+    """Return what a rule file says, from its document; ``name`` is for messages of :meth:`RuleFile.load`.
 
     Raises:
         InvalidArgument: a key is unknown or missing, or a value is none; the message says where.
     """
     known(content, ("owner", "chain", "port-guard", "dhcp-isolation"), "the file")
-    chains: list[FileChain] = []
+    owner = values.owner(content.get("owner", DEFAULT_OWNER))
+    chains: dict[tuple[Table, str], FileChain] = {}
     for number, entry in enumerate(tables(content, "chain"), 1):
-        with at(f"chain {shown(entry.get('name', number))}"):
-            chain = _chain(entry)
-            if any((chain.table, chain.name) == (other.table, other.name) for other in chains):
-                raise InvalidArgument(f"table {chain.table} has this chain already: all of its rules go in one place")
-            chains.append(chain)
-    guards, isolations = [], []
+        chain = _chain(entry, f"chain {shown(entry.get('name', number))}")
+        if (chain.table, chain.name) in chains:
+            raise InvalidArgument(
+                f"chain {chain.name!r}: table {chain.table} has this chain already: all of its rules go in one place"
+            )
+        chains[chain.table, chain.name] = chain
+    guards: dict[str, PortGuard] = {}
     for number, entry in enumerate(tables(content, "port-guard"), 1):
         with at(f"port-guard {number}"):
             known(entry, _GUARD, "it", _GUARD[:2])
-            guards.append(PortGuard(**fields(entry)))
+            guard = PortGuard(**fields(entry))
+            if guard.port in guards:
+                raise InvalidArgument(f"port {guard.port!r} has a guard already: all that it may do goes in one place")
+            guards[guard.port] = guard
+    isolations: dict[DhcpIsolation, None] = {}
     for number, entry in enumerate(tables(content, "dhcp-isolation"), 1):
         with at(f"dhcp-isolation {number}"):
             known(entry, ("interface", "address"), "it", ("interface", "address"))
-            isolations.append(DhcpIsolation(**fields(entry)))
-    owner = values.owner(content.get("owner", DEFAULT_OWNER))
-    return RuleFile(owner, tuple(chains), tuple(guards), tuple(isolations))
+            isolations[DhcpIsolation(**fields(entry))] = None
+    return RuleFile(owner, tuple(chains.values()), tuple(guards.values()), tuple(isolations), name)
 
 
 def rule_of(entry: Mapping[str, Any]) -> Rule:
@@ -177,7 +192,7 @@ def rule_of(entry: Mapping[str, Any]) -> Rule:
         InvalidArgument: a key is unknown, or a value is none.
     """
     known(entry, ("action", *_MATCHES), "it", ("action",))
-    matches = {name.replace("-", "_"): _match(entry[name]) for name in _MATCHES if name in entry}
+    matches = {name.replace("-", "_"): _match(name, entry[name]) for name in _MATCHES if name in entry}
     for name in ("icmp_type", "mark", "limit"):
         if isinstance(matches.get(name), list):
             matches[name] = tuple(matches[name])
@@ -197,17 +212,22 @@ def plain(rule: Rule) -> dict[str, Any]:
 # -- reading ----------------------------------------------------------------------------------------------
 
 
-def _chain(entry: Mapping[str, Any]) -> FileChain:
-    known(entry, ("name", "hook", "table", "rule"), "it", ("name",))
-    rules = []
-    for number, rule in enumerate(tables(entry, "rule"), 1):
-        with at(f"rule {number}"):
-            rules.append(rule_of(rule))
-    try:
-        table = Table(entry.get("table", Table.FILTER))
-    except ValueError:
-        raise InvalidArgument(f"table {shown(entry['table'])} is none: there are {', '.join(Table)}") from None
-    return FileChain(values.chain_name(entry["name"]), entry.get("hook"), table, tuple(rules))
+def _chain(entry: Mapping[str, Any], place: str) -> FileChain:
+    with at(place):
+        known(entry, ("name", "hook", "table", "rule"), "it", ("name",))
+        name, table = values.chain_name(entry["name"]), table_of(entry.get("table", Table.FILTER))
+        listed = tables(entry, "rule", within="chain")
+    rules: dict[Rule, int] = {}
+    for number, one in enumerate(listed, 1):
+        with at(f"{place}, rule {number}"):
+            rule = rule_of(one)
+            if rule in rules:
+                raise InvalidArgument(
+                    f"it says the same as rule {rules[rule]}, and a chain has each rule once: take one of them out, or "
+                    "tell them apart by a comment"
+                )
+            rules[rule] = number
+    return FileChain(name, entry.get("hook"), table, tuple(rules))
 
 
 def _action(value: Any) -> Action:
@@ -232,12 +252,15 @@ def _action(value: Any) -> Action:
             action: Action = made[name]()
             return action
     alone, with_table = ", ".join([*_CONSTANTS, *_ALONE]), ", ".join(f"{{ {name} = … }}" for name in _WITH)
-    raise InvalidArgument(f"action {shown(value)} is none: there are {alone}; {with_table}")
+    meant = nearest(value, [*_CONSTANTS, *_ALONE, *_WITH])
+    raise InvalidArgument(f"action {shown(value)} is none: there are {alone}; {with_table}{meant}")
 
 
-def _match(value: Any) -> Any:
+def _match(name: str, value: Any) -> Any:
     if isinstance(value, Mapping):
-        known(value, ("not",), "a value", ("not",))
+        if name in _SINGLE:
+            raise InvalidArgument(f"{name} {shown(value)} is not possible: write one value, not a table")
+        known(value, ("not",), name, ("not",))
         inner = value["not"]
         return Not(*inner) if isinstance(inner, list) else Not(inner)
     return value

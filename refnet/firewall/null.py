@@ -1,6 +1,7 @@
 """The firewall that does nothing, and says so: for hosts whose filtering is somebody else's.
 
 Rules are validated and kept as by every backend, so that a caller's mistakes are found here as well; none is written.
+Whatever looks at the host or changes it logs a warning that nothing is there, and ``probe`` says so of everything.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ class NullFirewall(FirewallManager):
 
     def standing(self) -> tuple[Standing, ...]:
         """Return nothing: nothing of this owner's stands anywhere."""
+        self._say_so()
         return ()
 
     def counters(self, chain: str, *, table: Table | str = Table.FILTER) -> tuple[Counter, ...]:
@@ -44,7 +46,10 @@ class NullFirewall(FirewallManager):
         pass
 
     def _commit_all(self) -> None:
-        _LOG.warning("owner %s: %s", self.owner, _WORDS)
+        self._say_so()
 
     def _remove_all(self) -> None:
-        pass
+        self._say_so()
+
+    def _say_so(self) -> None:
+        _LOG.warning("owner %s: %s", self.owner, _WORDS)

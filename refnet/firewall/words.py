@@ -32,6 +32,12 @@ _HOOKS = {
     Hook.OUTPUT: "packets from this host",
     Hook.POSTROUTING: "every packet that leaves, after it was routed",
 }
+#: A connection is translated as its first packet was (iptables(8), nft(8), pf.conf(5)).
+_NAT_HOOKS = {
+    Hook.PREROUTING: "the first packet of every connection that comes in, before it is routed",
+    Hook.OUTPUT: "the first packet of every connection from this host",
+    Hook.POSTROUTING: "the first packet of every connection that leaves, after it was routed",
+}
 _PROTOCOLS = {"icmp": "ICMP", "ipv6-icmp": "ICMPv6"}
 
 
@@ -39,7 +45,7 @@ def chain(name: str, table: Table, hook: Hook | None) -> str:
     """Say what a chain is asked about: ``chain guests (filter, forward): packets that this host forwards``."""
     if hook is None:
         return f"chain {name} ({table}): what other chains send here"
-    return f"chain {name} ({table}, {hook}): {_HOOKS[hook]}"
+    return f"chain {name} ({table}, {hook}): {(_NAT_HOOKS if table is Table.NAT else _HOOKS)[hook]}"
 
 
 def rule(one: Rule) -> str:
@@ -59,7 +65,8 @@ def rule(one: Rule) -> str:
         masked = "" if one.mark.mask == 0xFFFFFFFF else f" in the bits {one.mark.mask:#x}"
         said += f", marked {one.mark.value:#x}{masked}"
     if one.limit:
-        said += f", at most {one.limit.packets} a {one.limit.unit} (bursts of {one.limit.burst})"
+        article = "an" if one.limit.unit == "hour" else "a"
+        said += f", at most {one.limit.packets} {article} {one.limit.unit} (bursts of {one.limit.burst})"
     said += _and_then(one.action)
     return said + (f"  # {one.comment}" if one.comment else "")
 
@@ -70,6 +77,7 @@ def guard(one: PortGuard) -> str:
     allowed = "any address" if one.addresses is None else listed
     more = [what for what, may in (("answer DHCP", one.dhcp_server), ("send router advertisements", one.router)) if may]
     also = f"; it may {' and '.join(more)}" if more else ""
+    also += "; what it tells of its neighbours is looked at" if one.neighbour_targets else ""
     return f"port {one.port}: only from {one.mac_address} with {allowed}{also}"
 
 
@@ -125,14 +133,14 @@ def _packets(one: Rule) -> str:
 
 
 def _ends(word: str, networks: AnyOf[Any] | None, ports: AnyOf[PortRange] | None) -> str:
-    said = ""
-    if networks:
-        said += f" {word} {_or(networks)}"
-    if ports:
-        several = len(ports.values) > 1 or ports.values[0].first != ports.values[0].last
-        at = "" if networks else f" {word}"
-        said += f"{at} port{'s' if several else ''} {_or(ports)}"
-    return said
+    if ports is None:
+        return f" {word} {_or(networks)}" if networks else ""
+    several = len(ports.values) > 1 or ports.values[0].first != ports.values[0].last
+    at = f"port{'s' if several else ''} {_or(ports)}"
+    if networks is None:
+        return f" {word} {at}"
+    # "any but 192.0.2.7 port 22" would leave out port 22 of that address only.
+    return f" {word} {at} of {_or(networks)}" if networks.negated else f" {word} {_or(networks)} {at}"
 
 
 def _ports_word(ports: PortRange) -> str:

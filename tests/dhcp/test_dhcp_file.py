@@ -125,6 +125,9 @@ def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_bytes(b"\xff")
     with pytest.raises(InvalidArgument, match=r"the network file .*bad\.toml' is no TOML"):
         file.read(tmp_path / "bad.toml")
+    (tmp_path / "odd.toml").write_text("device = 5")
+    with pytest.raises(InvalidArgument, match=r"^network file .*odd\.toml': the network has no 'addresses'"):
+        file.read(tmp_path / "odd.toml")
 
 
 @pytest.mark.parametrize("value", [None, 5, "device", ["device"]])

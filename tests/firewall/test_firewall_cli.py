@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ import pytest
 
 from conformance.topology.linux import Sandbox
 from refnet import cli, process
-from refnet.firewall import ACCEPT, DROP, Rule, file
+from refnet.firewall import ACCEPT, Rule, file
 from refnet.firewall.iptables import NftIptablesManager
 
 RULES = """
@@ -47,7 +48,7 @@ IN_WORDS = """\
 chain guests (filter, forward): packets that this host forwards
   1  accept IPv4 TCP from any but 192.0.2.0/24 or 198.51.100.7 to ports 22 or 8000-8010  # ssh and more
   2  reject IPv4 packets, answering admin-prohibited
-chain out (nat, postrouting): every packet that leaves, after it was routed
+chain out (nat, postrouting): the first packet of every connection that leaves, after it was routed
   1  masquerade IPv4 packets from 192.0.2.0/24
 """
 BACKENDS = ("iptables-legacy", "iptables-nft", "nftables")
@@ -137,6 +138,20 @@ def test_check_touches_nothing(
     assert [chain["name"] for chain in document["chains"]] == ["guests", "out"]
 
 
+@pytest.mark.parametrize("backend", [*BACKENDS, "pf", "null"])
+def test_check_takes_neither_privileges_nor_tools(stack: Sandbox, rules: str, backend: str) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "refnet", "firewall", "check", "-", "--driver", backend],
+        input=Path(rules).read_text(),
+        env={**os.environ, "PATH": "/nonexistent"},
+        preexec_fn=stack.drop_privileges,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, IN_WORDS, "")
+
+
 def test_check_says_what_guards_do(refnet: Run, tmp_path: Path) -> None:
     path = tmp_path / "rules.toml"
     path.write_text(
@@ -178,12 +193,26 @@ def test_what_cannot_be(
     assert said in result.err
 
 
-def test_without_the_privilege(stack: Sandbox, rules: str) -> None:
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("command", ["apply", "show", "teardown"])
+def test_without_the_privilege(
+    stack: Sandbox, refnet: Run, rules: str, command: str, backend: str, tmp_path: Path
+) -> None:
+    refnet("apply", rules, "--driver", backend)
+    before, said = stack.look.rules(), tmp_path / "said"
+    said.touch()
     child = os.fork()
     if child == 0:
+        os.dup2(os.open(said, os.O_WRONLY), 2)
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115 - the process ends with it
         stack.drop_privileges()
-        os._exit(cli.main(["firewall", "apply", rules]))
+        rest = [rules] if command == "apply" else ["--owner", "web"]
+        os._exit(cli.main(["firewall", command, *rest, "--driver", backend]))
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
+    line = said.read_text()
+    assert line.startswith(f"refnet: firewall {command}: ")
+    assert (line.count("\n"), line.count("run it as root"), "CAP_NET_ADMIN" in line) == (1, 1, True)
+    assert stack.look.rules() == before
 
 
 def test_capabilities_are_listed(stack: Sandbox, refnet: Run) -> None:
@@ -193,22 +222,45 @@ def test_capabilities_are_listed(stack: Sandbox, refnet: Run) -> None:
     assert next(line for line in lines if line.startswith("checksum-fill")).split()[1] == "no"
 
 
-def test_the_firewall_of_the_environment(refnet: Run, rules: str, monkeypatch: pytest.MonkeyPatch) -> None:
+NULL = "the null firewall filters nothing: rules are checked, and not written"
+
+
+def test_the_firewall_of_the_environment(
+    stack: Sandbox, refnet: Run, rules: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("REFNET_FIREWALL", "null")
-    assert refnet("apply", rules).status == 0
-    assert refnet("show", "--owner", "web") == (0, "web has no rules here\n", "")
+    with stack.look.unchanged("the null firewall"):
+        for command, rest, out in (
+            ("apply", [rules], ""),
+            ("show", ["--owner", "web"], "web has no rules here\n"),
+            ("teardown", ["--owner", "web"], ""),
+        ):
+            assert refnet(command, *rest) == (0, out, f"refnet: firewall {command}: owner web: {NULL}\n")
+            status, out, err = refnet(command, *rest, "--json")
+            assert (status, err, json.loads(out)["warnings"]) == (0, "", [f"owner web: {NULL}"])
+    assert refnet("check", rules) == (0, IN_WORDS, "")
+    assert all(line.endswith(f" no    {NULL}") for line in refnet("capabilities").out.splitlines()[1:])
 
 
-def test_a_rule_file_of_all_kinds_comes_back(stack: Sandbox, refnet: Run, tmp_path: Path) -> None:
-    """What a file says, a manager writes, and reads from the host again."""
-    manager = NftIptablesManager("web")
-    manager.add_chain("in", hook="input")
-    rules = (
-        Rule(DROP, source="2001:db8::/32", protocol="icmpv6", icmp_type="128"),
-        Rule(ACCEPT, in_interface="eth0", states={"new", "established"}, limit="10/minute"),
-    )
-    for rule in rules:
-        manager.add_rule("in", rule)
-    manager.apply()
-    ((_, _, _, standing),) = manager.standing()
-    assert standing == rules
+def test_check_of_nothing_says_what_it_would_do(refnet: Run, tmp_path: Path) -> None:
+    path = tmp_path / "rules.toml"
+    path.write_text("owner = 'web'")
+    assert refnet("check", str(path)).out == "nothing is in it: applied, it takes away all that web has here\n"
+
+
+@pytest.mark.parametrize("variant", ["legacy", "nft"])
+def test_what_others_have_written_is_harmless_for_a_terminal(
+    stack: Sandbox, refnet: Run, rules: str, variant: str
+) -> None:
+    refnet("apply", rules, "--driver", f"iptables-{variant}")
+    for arguments in (
+        ("-N", "web.\x1b[31mred\x07"),
+        ("-A", "web.\x1b[31mred\x07", "-j", "DROP"),
+        ("-A", "web.guests", "-m", "comment", "--comment", "a\x1b[2J\nb", "-j", "web.\x1b[31mred\x07"),
+    ):
+        stack.run(f"iptables-{variant}", *arguments)
+    status, out, err = refnet("show", "--owner", "web", "--driver", f"iptables-{variant}")
+    assert (status, err) == (0, "")
+    assert "chain \\x1b[31mred\\x07 (filter): what other chains send here\n  1  drop IPv4 packets\n" in out
+    assert "\\x1b[2J" in out
+    assert all(line.isprintable() for line in out.split("\n"))

@@ -72,7 +72,14 @@ jumped to. Tables are filter (the default), nat and mangle. Actions are
   { log = "PREFIX" }                   { mark = NUMBER, mask = NUMBER }
 
 An ANSWER is port-unreachable, host-unreachable, net-unreachable, admin-prohibited or
-tcp-reset; ports can be left out.
+tcp-reset; ports can be left out. Values that are neither a name nor an address:
+
+  destination-ports = [22, "8000-8010"]   states = ["established", "related"]
+  icmp-type = "3/4"                       limit = [10, "minute", 20]
+  mark = [16, 240]                        comment = "up to 100 characters"
+
+An icmp-type can also be a number or a name such as "echo-request", a limit "10/minute"
+(with a third value, that many can come at once), and a mark a number without a mask.
 
 Ports of a bridge are kept from pretending to be others by
 
