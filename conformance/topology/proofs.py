@@ -128,11 +128,12 @@ class Network(Scene):
         if not _holds(seen, last[0].token):
             raise Inconclusive(f"{what}: the control ({control}) did not arrive at {control.receiver}")
 
-    def answer(self, flow: Flow, *, control: Flow, what: str) -> Packet | None:
+    def answer(self, flow: Flow, *, control: Flow, what: str, awaited: bool = False) -> Packet | None:
         """Return what comes back to the sender of one packet of a flow; None: silence.
 
         An answer is a TCP segment for its ports, an ICMP message that quotes it, or an echo reply to it. The control, a
-        flow *to the sender* of this one, follows, so that silence is proven.
+        flow *to the sender* of this one, follows, so that silence is proven. An answer may come after it, where a
+        processor is busy: with ``awaited``, silence is what lasts as long as packets may take.
 
         Raises:
             AssertionError: more than one answer came.
@@ -155,9 +156,13 @@ class Network(Scene):
             with self.end(behind.sender, behind) as control_sender:
                 last = self.frames(behind)
                 _send(control_sender, last)
-            seen = watch.until(lambda seen: _holds(seen, last[0].token), self.net.arrival_limit)
-        about = packets.parse(sent[0].data)
-        answers = [one for one in map(packets.parse, seen) if answers_to(one, about)]
+            about = packets.parse(sent[0].data)
+
+            def done(seen: list[bytes]) -> bool:
+                return _holds(seen, last[0].token) and (not awaited or bool(_answers(seen, about)))
+
+            seen = watch.until(done, self.net.arrival_limit)
+        answers = _answers(seen, about)
         if not _holds(seen, last[0].token):
             raise Inconclusive(f"{what}: the control ({control}) did not arrive at {control.receiver}")
         if len(answers) > 1:
@@ -305,6 +310,10 @@ def answers_to(packet: Packet, about: Packet) -> bool:
         return False
     there = (about.source, about.sport, about.destination, about.dport)
     return (packet.destination, packet.dport, packet.source, packet.sport) == there
+
+
+def _answers(seen: Sequence[bytes], about: Packet) -> list[Packet]:
+    return [one for one in map(packets.parse, seen) if answers_to(one, about)]
 
 
 def _key(packet: Packet) -> tuple[object, ...]:

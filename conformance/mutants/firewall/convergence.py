@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from conformance.mutants import mutant
@@ -190,8 +189,10 @@ def emptied_stay(base: Any) -> type[FirewallManager]:
 )
 def edits_behind(base: Any) -> type[FirewallManager]:
     def behind(change: Change) -> Change:
-        edits = [one._replace(kind="append") if one.kind == "prepend" else one for one in change.edits]
-        return replace(change, edits=edits)
+        made = Change(change.chain, change.anew, change.removed)
+        for one in change.edits:
+            made.note(one._replace(kind="append") if one.kind == "prepend" else one)
+        return made
 
     class Wrong(base):  # type: ignore[misc]
         def _commit(self, changes: Mapping[Key, Change], *, layer2: bool) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from conformance.mutants import mutant
 from conformance.mutants.firewall.rewriting import changed, conditions, rewriting
+from refnet.errors import RuleError, Unsupported
 from refnet.firewall import (
     ACCEPT,
     CHECKSUM_FILL,
@@ -268,5 +270,15 @@ def fills_in_nothing(base: Any) -> type[FirewallManager]:
             super().add_rule(chain, rule, table=table, **where)  # what it cannot say it refuses
             if rule.action == CHECKSUM_FILL:
                 super().remove_rule(chain, rule, table=table)
+
+    return Wrong
+
+
+@mutant("firewall-hides-refusals", "has applied what it was refused, if it is asked", {"FW-24": _LEAKED})
+def hides_refusals(base: Any) -> type[FirewallManager]:
+    class Wrong(base):  # type: ignore[misc]
+        def apply(self) -> None:
+            with contextlib.suppress(RuleError, Unsupported):
+                super().apply()
 
     return Wrong

@@ -253,3 +253,63 @@ def limit_of_each(base: Any) -> type[FirewallManager]:
         return [changed(rule, source=one) for one in rule.source.values] if is_of_several and rule.source else None
 
     return rewriting(base, rewrite)
+
+
+@mutant(
+    "match-ports-of-two",
+    "forgets the ports of a protocol that is neither TCP nor UDP",
+    {"FW-47": _LEAKED},
+)
+def ports_of_two(base: Any) -> type[FirewallManager]:
+    def rewrite(rule: Rule) -> list[Rule] | None:
+        is_other = rule.protocol in WITH_PORTS and rule.protocol not in ("tcp", "udp")
+        return [changed(rule, source_ports=None, destination_ports=None)] if is_other else None
+
+    return rewriting(base, rewrite)
+
+
+@mutant("match-source-ports-without-not", "overlooks that source ports are not to match", {"FW-38": _LOST})
+def source_ports_without_not(base: Any) -> type[FirewallManager]:
+    def rewrite(rule: Rule) -> list[Rule] | None:
+        ports = rule.source_ports
+        return [changed(rule, source_ports=AnyOf(ports.values))] if ports and ports.negated else None
+
+    return rewriting(base, rewrite)
+
+
+@mutant(
+    "match-overlaps-cut",
+    "keeps of values that overlap the narrower ones",
+    {"FW-39": _LEAKED, "FW-46": _LEAKED},
+)
+def overlaps_cut(base: Any) -> type[FirewallManager]:
+    def narrow(networks: tuple[Any, ...]) -> list[Any]:
+        return [one for one in networks if not any(other != one and other.subnet_of(one) for other in networks)]
+
+    def free(ranges: tuple[PortRange, ...]) -> list[PortRange]:
+        return [
+            one
+            for one in ranges
+            if not any(other != one and one.first <= other.first and other.last <= one.last for other in ranges)
+        ]
+
+    return rewriting(
+        base,
+        lambda rule: [
+            changed(
+                rule,
+                source=some(rule.source, narrow),
+                destination=some(rule.destination, narrow),
+                source_ports=some(rule.source_ports, free),
+                destination_ports=some(rule.destination_ports, free),
+            )
+        ],
+    )
+
+
+@mutant("match-lists-of-addresses", "takes a network in a list for its first address", {"FW-46": _LEAKED})
+def lists_of_addresses(base: Any) -> type[FirewallManager]:
+    def first(networks: tuple[Any, ...]) -> list[Any]:
+        return [one.network_address for one in networks] if len(networks) > 1 else list(networks)
+
+    return _networks(base, first)

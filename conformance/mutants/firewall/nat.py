@@ -103,7 +103,11 @@ def dnat_any_address(base: Any) -> type[FirewallManager]:
 @mutant(
     "masquerade-outward-only",
     "masquerades nothing that has a destination of its own",
-    {"NA-08": "a connection to a port that is forwarded into the client's own network"},
+    {
+        "NA-08": "a connection to a port that is forwarded into the client's own network",
+        "NA-24": "a datagram to b is to come from",
+        "NA-25": "a connection to a port that is forwarded into the client's own network of IPv6",
+    },
 )
 def masquerade_outward_only(base: Any) -> type[FirewallManager]:
     return writing(base, lambda rule: None if isinstance(rule.action, Masquerade) and rule.destination else rule)
@@ -250,3 +254,40 @@ def redirect_of_ipv4(base: Any) -> type[FirewallManager]:
         return None if isinstance(rule.action, Redirect) and rule.family == 6 else rule
 
     return writing(base, rewrite)
+
+
+@mutant("snat-of-ipv4", "does SNAT of IPv4 only", {"NA-21": "with SNAT"})
+def snat_of_ipv4(base: Any) -> type[FirewallManager]:
+    def rewrite(rule: Rule) -> Rule | None:
+        return None if isinstance(rule.action, Snat) and rule.family == 6 else rule
+
+    return writing(base, rewrite)
+
+
+@mutant(
+    "source-ports-of-ipv4",
+    "gives IPv6 flows another address, and not the ports that were asked for",
+    {"NA-23": "to ports 40000 to 40015"},
+)
+def source_ports_of_ipv4(base: Any) -> type[FirewallManager]:
+    def rewrite(rule: Rule) -> Rule:
+        if rule.family != 6 or not isinstance(rule.action, Snat | Masquerade):
+            return rule
+        plain = Snat(rule.action.address) if isinstance(rule.action, Snat) else Masquerade()
+        return changed(rule, action=plain)
+
+    return writing(base, rewrite)
+
+
+@mutant(
+    "exclusions-of-ipv4",
+    "excludes from translations in IPv4 only",
+    {"NA-24": "a datagram to c is to come from"},
+)
+def exclusions_of_ipv4(base: Any) -> type[FirewallManager]:
+    class Wrong(base):  # type: ignore[misc]
+        def _render(self, chain: Chain, rule: Rule) -> Any:
+            is_exclusion = chain.table is Table.NAT and isinstance(rule.action, Accept) and rule.family == 6
+            return super()._render(chain, changed(rule, source="2001:db8::250") if is_exclusion else rule)
+
+    return Wrong

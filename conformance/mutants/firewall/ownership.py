@@ -13,6 +13,7 @@ from refnet.firewall.actions import ACCEPT, Jump
 from refnet.firewall.manager import FirewallManager, Standing
 from refnet.firewall.model import Hook, Model, Table
 from refnet.firewall.rules import Rule
+from refnet.firewall.values import AnyOf
 
 
 @mutant(
@@ -214,3 +215,20 @@ def owner_cut(base: Any) -> type[FirewallManager]:
 @mutant("comments-lost", "writes rules without their comments", {"OW-09": "rules with comments are read as"})
 def comments_lost(base: Any) -> type[FirewallManager]:
     return writing(base, lambda rule: changed(rule, comment=None))
+
+
+@mutant(
+    "reads-no-negation",
+    "reads what stands without what is not meant",
+    {"OW-12": "the manager reads rules in another way"},
+)
+def reads_no_negation(base: Any) -> type[FirewallManager]:
+    def read(rule: Rule | str) -> Rule | str:
+        found = rule.source if isinstance(rule, Rule) else None
+        return changed(rule, source=AnyOf(found.values)) if found and isinstance(rule, Rule) else rule
+
+    class Wrong(base):  # type: ignore[misc]
+        def standing(self) -> tuple[Standing, ...]:
+            return tuple(one._replace(rules=tuple(map(read, one.rules))) for one in super().standing())
+
+    return Wrong

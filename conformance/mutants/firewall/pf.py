@@ -8,9 +8,10 @@ from collections.abc import Callable
 from typing import Any
 
 from conformance import freebsd_shell, mutants
+from conformance.mutants.firewall.making import patched
 from conformance.system import FREEBSD
 from refnet.firewall import FirewallManager
-from refnet.firewall.pf import connections
+from refnet.firewall.pf import connections, layout
 
 mutant = functools.partial(mutants.mutant, systems=(FREEBSD,), bases=("PfManager",))
 _LEAKED, _LOST, _HOST = "and b got it", "and did not arrive", "and host got it"
@@ -79,6 +80,16 @@ loads(
     {"RJ-02": "was not answered at all"},
     replaced(r"block return-\S+(?: \d+\))?", "block drop"),
 )
+
+
+@mutant(
+    "pf-goes-too-deep",
+    "loads anchors that are further down than pf goes, which it passes over",
+    {"FW-24": _LEAKED},
+)
+def goes_too_deep(base: Any) -> type[FirewallManager]:
+    return patched(base, layout, "_DEEPEST", 1000)
+
 
 # -- translation ----------------------------------------------------------------------------------------
 

@@ -85,3 +85,18 @@ def reject_first(base: Any) -> type[FirewallManager]:
             super().add_rule(chain, rule, first=first or isinstance(rule.action, Reject), **where)
 
     return Wrong
+
+
+@mutant(
+    "reject-resets-all-tcp",
+    "answers TCP by a reset, whatever the answer was to be",
+    {"RJ-11": "not ICMP type"},
+)
+def reject_resets_all_tcp(base: Any) -> type[FirewallManager]:
+    def rewrite(rule: Rule) -> list[Rule] | None:
+        if not isinstance(rule.action, Reject) or rule.protocol not in ("tcp", None):
+            return None
+        reset = changed(rule, protocol="tcp", action=Reject(Answer.TCP_RESET))
+        return [reset] if rule.protocol else [reset, rule]
+
+    return rewriting(base, rewrite)

@@ -43,6 +43,21 @@ def apply_blinks(base: Any) -> type[FirewallManager]:
     return Wrong
 
 
+@mutant(
+    "change-blinks",
+    "takes all rules away to change one",
+    {"RL-01": "have leaked", "RL-03": "have leaked", "FF-02": "no rules stand", "FF-05": "no rules stand"},
+)
+def change_blinks(base: Any) -> type[FirewallManager]:
+    class Wrong(base):  # type: ignore[misc]
+        def _commit(self, changes: Mapping[Key, Change], *, layer2: bool) -> None:
+            self._remove_all()
+            time.sleep(0.02)
+            self._commit_all()
+
+    return Wrong
+
+
 @mutant("apply-shuts-out", "drops everything while it writes", {"RL-01": "were lost", "RL-04": "were lost"})
 def apply_shuts_out(base: Any) -> type[FirewallManager]:
     class Wrong(base):  # type: ignore[misc]

@@ -6,11 +6,11 @@ from typing import Any
 
 from conformance.mutants import mutant
 from conformance.mutants.firewall.making import writing
-from conformance.mutants.firewall.rewriting import changed
+from conformance.mutants.firewall.rewriting import changed, rewriting
 from refnet.firewall.actions import ACCEPT
 from refnet.firewall.manager import FirewallManager
 from refnet.firewall.rules import Rule
-from refnet.firewall.values import State
+from refnet.firewall.values import AnyOf, State
 
 #: The addresses of the first three guests of a routed topology.
 _GUESTS = [address for number in (1, 2, 3) for address in (f"10.0.{number}.2", f"fd00:0:0:{number}::2")]
@@ -25,6 +25,7 @@ _GUESTS = [address for number in (1, 2, 3) for address in (f"10.0.{number}.2", f
         "ST-03": "a reset out of the window",
         "ST-06": "a new connection whose rule was removed",
         "ST-11": "a flow that was not forwarded",
+        "ST-17": "a reset out of the window",
     },
 )
 def state_ignored(base: Any) -> type[FirewallManager]:
@@ -148,3 +149,62 @@ def forgets_ipv4_only(base: Any) -> type[FirewallManager]:
             return 0 if ":" in str(address) else int(super().forget_connections(address))
 
     return Wrong
+
+
+def _of_ipv4(base: Any, state: State) -> type[FirewallManager]:
+    """Return a class that knows a state in IPv4 only."""
+
+    def rewrite(rule: Rule) -> list[Rule] | None:
+        if not rule.states or rule.states.negated or state not in rule.states.values or rule.family == 4:
+            return None
+        rest = [one for one in rule.states.values if one is not state]
+        six = [changed(rule, family=6, states=rest)] if rest else []
+        return [changed(rule, family=4), *six] if rule.family is None else six
+
+    return rewriting(base, rewrite)
+
+
+@mutant(
+    "related-of-ipv4", "knows related packets of IPv4 only", {"ST-12": "an ICMPv6 error about a flow that is known"}
+)
+def related_of_ipv4(base: Any) -> type[FirewallManager]:
+    return _of_ipv4(base, State.RELATED)
+
+
+@mutant("invalid-of-ipv4", "finds nothing of IPv6 invalid", {"ST-16": "a segment with SA of no connection"})
+def invalid_of_ipv4(base: Any) -> type[FirewallManager]:
+    return _of_ipv4(base, State.INVALID)
+
+
+@mutant(
+    "state-related-is-established",
+    "takes related packets for established ones",
+    {"ST-13": "where only established ones may"},
+)
+def related_is_established(base: Any) -> type[FirewallManager]:
+    def rewrite(rule: Rule) -> Rule:
+        if not rule.states or State.ESTABLISHED not in rule.states.values:
+            return rule
+        return changed(rule, states=AnyOf(tuple({*rule.states.values, State.RELATED}), rule.states.negated))
+
+    return writing(base, rewrite)
+
+
+@mutant("state-not-lost", "takes 'none of these states' for 'one of these'", {"ST-14": "what starts a flow"})
+def state_not_lost(base: Any) -> type[FirewallManager]:
+    def rewrite(rule: Rule) -> Rule:
+        return changed(rule, states=AnyOf(rule.states.values)) if rule.states else rule
+
+    return writing(base, rewrite)
+
+
+@mutant("state-one-translation", "takes SNAT and DNAT for one state", {"ST-15": "a flow whose destination was"})
+def state_one_translation(base: Any) -> type[FirewallManager]:
+    translated = {State.SNAT, State.DNAT}
+
+    def rewrite(rule: Rule) -> Rule:
+        if not rule.states or not translated & {*rule.states.values}:
+            return rule
+        return changed(rule, states={*rule.states.values, *translated})
+
+    return writing(base, rewrite)

@@ -123,10 +123,40 @@ def of_ipv4_only(base: Any) -> type[FirewallManager]:
     return Wrong
 
 
-@mutant("text-nat-ignored", "takes no rules of table nat", {"NV-09": "a port that is forwarded"})
+@mutant(
+    "text-nat-ignored",
+    "takes no rules of table nat",
+    {"NV-09": "a port that is forwarded", "NV-16": "c sends to b, which is to see 192.0.2.1"},
+)
 def nat_ignored(base: Any) -> type[FirewallManager]:
     def add_rule(table: Any, chain: str, rule: str, **options: Any) -> None:
         if "NAT" not in rule:
+            table.add_rule(chain, rule, **options)
+
+    return altered(base, add_rule=add_rule)
+
+
+@mutant(
+    "text-exceptions-ignored",
+    "leaves out what is negated",
+    {"NV-16": "a sends to c, which is to see "},
+)
+def exceptions_ignored(base: Any) -> type[FirewallManager]:
+    def add_rule(table: Any, chain: str, rule: str, **options: Any) -> None:
+        if "!" not in rule:
+            table.add_rule(chain, rule, **options)
+
+    return altered(base, add_rule=add_rule)
+
+
+@mutant(
+    "text-states-ignored",
+    "leaves out what asks for the state of a connection",
+    {"NV-15": "an answer to what a guest has asked"},
+)
+def states_ignored(base: Any) -> type[FirewallManager]:
+    def add_rule(table: Any, chain: str, rule: str, **options: Any) -> None:
+        if "--state" not in rule:
             table.add_rule(chain, rule, **options)
 
     return altered(base, add_rule=add_rule)
@@ -171,3 +201,12 @@ def defer_counted(base: Any) -> type[FirewallManager]:
                 super().defer_apply_off()
 
     return Wrong
+
+
+@mutant("text-mangle-ignored", "takes no rules of table mangle", {"NV-14": "what is dropped by its mark"})
+def mangle_ignored(base: Any) -> type[FirewallManager]:
+    def add_rule(table: Any, chain: str, rule: str, **options: Any) -> None:
+        if "-j MARK" not in rule:
+            table.add_rule(chain, rule, **options)
+
+    return altered(base, add_rule=add_rule)

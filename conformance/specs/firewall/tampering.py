@@ -5,8 +5,10 @@ Of Linux only: elsewhere no single rule can be taken out of a set by a tool.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
+from collections.abc import Iterator
 
 from conformance.errors import SuiteError
 from conformance.topology.sandbox import Sandbox
@@ -69,3 +71,36 @@ def _nft_rules(net: Sandbox, port: int) -> list[dict[str, str]]:
     listed = json.loads(net.run("nft", "-j", "-a", "list", "ruleset"))["nftables"]
     rules = [one["rule"] for one in listed if "rule" in one]
     return [one for one in rules if one["family"] == "inet" and str(port) in json.dumps(one["expr"])]
+
+
+def double_rules(net: Sandbox, port: int) -> None:
+    """Have the rules of the filter that are about a port stand twice, at the end of their chains as well.
+
+    Raises:
+        SuiteError: there are none.
+    """
+    found = 0
+    for program in _installed(net):
+        for words in _rules_of(net, program, port):
+            net.run(program, *words)
+            found += 1
+    for rule in _nft_rules(net, port):
+        copy = {key: rule[key] for key in ("family", "table", "chain", "expr", "comment") if key in rule}
+        net.run("nft", "-j", "-f", "-", stdin=json.dumps({"nftables": [{"add": {"rule": copy}}]}))
+        found += 1
+    if not found:
+        raise SuiteError(f"there are no rules about port {port} that could be doubled")
+
+
+@contextlib.contextmanager
+def accepted_before(net: Sandbox, port: int) -> Iterator[None]:
+    """Have rules of somebody else's that accept what goes to a port come first, at hook forward, for a while."""
+    words = ["-p", "udp", "--dport", str(port), "-j", "ACCEPT"]
+    programs = [program for program in _installed(net) if program.startswith("iptables")]
+    for program in programs:
+        net.run(program, "-I", "FORWARD", "1", *words)
+    try:
+        yield
+    finally:
+        for program in programs:
+            net.run(program, "-D", "FORWARD", *words)

@@ -30,10 +30,14 @@ def _counting(what: str) -> Iterator[int]:
     raise SuiteError(f"{what} makes more than {_MOST_REQUESTS} requests: there is no end to it")
 
 
-def _dies_at(what: str, call: Callable[[], object]) -> Iterator[int]:
-    """Have child processes make a call and be killed at the first, the second, … request, until one comes through."""
+def _dies_at(what: str, call: Callable[[], object], before: Callable[[], object] = lambda: None) -> Iterator[int]:
+    """Have child processes make a call and be killed at the first, the second, … request, until one comes through.
+
+    ``before`` is what each of them does first, with nothing in its way.
+    """
 
     def child(at: int) -> None:
+        before()
         with faults.injected(at, kill=True):
             call()
 
@@ -87,13 +91,19 @@ def test_killed_in_change(firewall: FirewallUnderTest, net: Sandbox) -> None:
     ground = Ground(firewall, net)
     ground.old(firewall)
     firewall.apply()
+    own: list[FirewallUnderTest] = []
+
+    def before() -> None:
+        # A manager of the process's own, which knows what stands: a fork of this one would have to look first.
+        own.append(firewall.fresh())
+        ground.old(own[0])
+        own[0].apply()
 
     def call() -> None:
-        # A fork of the manager, which knows what stands, as it would in its own process.
-        ground.change(firewall)
-        firewall.apply()
+        ground.change(own[0])
+        own[0].apply()
 
-    for at in _dies_at("the apply of a change", call):
+    for at in _dies_at("the apply of a change", call, before):
         ground.see(f"after a kill at request {at} of the apply of a change", OLD, NEW, by_table=True)
         with firewall.fresh() as after:
             ground.new(after)

@@ -52,7 +52,7 @@ def refuses(
     with net.look.unchanged("bad input"), faults.injected(0) as seen:
         for value, call in cases:
             error = _refusal(call, value, kinds)
-            shown = (str(value)[:8], repr(value)[:8])
+            shown = (repr(value)[:8], str(value)[:8] or "empty")
             assert any(one in str(error) for one in shown), f"the refusal of {value!r} does not name it: {error}"
             found = model(firewall)
             assert found == before, f"{value!r} was refused, and has come into the model: {found}"

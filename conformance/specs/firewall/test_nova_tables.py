@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+
 from conformance import faults
 from conformance.harness import FirewallUnderTest
 from conformance.spec import spec
@@ -290,3 +292,101 @@ def test_switch(firewall: FirewallUnderTest, net: Sandbox) -> None:
     table.add_rule("FORWARD", drops(7003))
     firewall.apply()
     r.stops(at(7003), control=OPEN, what="what apply has to drop, after a defer_apply_off too many")
+
+
+@spec(
+    "NV-14",
+    "Rules of table mangle give marks that rules of the filter ask for.",
+    level="full",
+    capability=(Capability.FILTER, Capability.MARK),
+)
+def test_mangle(firewall: FirewallUnderTest, net: Sandbox) -> None:
+    r = Routed(net, "a", "b", families=(4,))
+    mangle = firewall.ipv4["mangle"]
+    # Nova wraps no such chain of this table.
+    mangle.add_rule("PREROUTING", "-p udp -m udp --dport 7001 -j MARK --set-xmark 0x57/0xff", wrap=False)
+    mangle.add_rule("PREROUTING", "-p udp -m udp --dport 7002 -j MARK --set-mark 0x58", wrap=False)
+    firewall.ipv4["filter"].add_rule("FORWARD", "-m mark --mark 0x57/0xff -j DROP")
+    firewall.apply()
+    r.passes(at(7002), what="what has another mark")
+    r.stops(at(7001), control=OPEN, what="what is dropped by its mark")
+
+
+@spec(
+    "NV-15",
+    "A guest's security group as Nova writes it lets in what it names, and answers, and nothing else; when it is "
+    "written anew, what it names then.",
+    capability=(Capability.FILTER, Capability.CONNECTION_STATE),
+)
+def test_security_group(firewall: FirewallUnderTest, net: Sandbox) -> None:
+    r = Routed(net, "a", "b", families=(4,))
+    table = firewall.ipv4["filter"]
+    table.add_chain("sg-fallback")
+    table.add_rule("sg-fallback", "-j DROP")
+
+    def write(*rules: str) -> None:
+        table.add_chain("inst-7")
+        table.add_rule("local", f"-d {r.address('b')} -j $inst-7")
+        known = ("-m state --state INVALID -j DROP", "-m state --state ESTABLISHED,RELATED -j ACCEPT")
+        for text in (*known, *rules, "-j $sg-fallback"):
+            table.add_rule("inst-7", text)
+
+    ports = f"-j ACCEPT -p udp -m multiport --dports 7000:7002 -s {r.network('a')}"
+    write(ports, "-j ACCEPT -p tcp --dport 22 -s 0.0.0.0/0", "-j ACCEPT -p icmp -m icmp --icmp-type 8/0 -s 0.0.0.0/0")
+    firewall.apply()
+    for allowed in (OPEN, at(7002), Flow("a", "b", "tcp", 22), Flow("a", "b", "icmp")):
+        r.passes(allowed, what="what a security group names")
+    for other in (at(7003), Flow("a", "b", "tcp", 23), Flow("a", "b", "icmp", icmp_type=13)):
+        r.stops(other, control=OPEN, what="what no rule of a security group lets in")
+    asked = Flow("b", "a", "udp", 53, sport=5001)
+    r.passes(asked, what="what a guest asks")
+    r.passes(asked.back(), what="an answer to what a guest has asked")
+    table.remove_chain("inst-7")
+    write(f"-j ACCEPT -p udp --dport 7003 -s {r.address('a')}/32")
+    firewall.apply()
+    r.passes(at(7003), what="what a security group names since it was written anew")
+    r.stops(at(7002), control=at(7003), what="what a security group named before it was written anew")
+
+
+@spec(
+    "NV-16",
+    "Nova's rules for a network and a floating address are taken by every backend: what leaves gets the address of "
+    "this host or the floating one, what stays inside keeps its own, and what comes to the floating address arrives.",
+    capability=(Capability.FILTER, Capability.NAT),
+)
+def test_network_host(firewall: FirewallUnderTest, net: Sandbox) -> None:
+    r = Routed(net, "b", "a", "c", families=(4,))
+    own, floating = "192.0.2.1", "192.0.2.9"
+    inside = ipaddress.ip_network(r.network("a")).supernet(1)
+    fixed = r.address("a")
+    assert ipaddress.ip_address(r.address("c")) in inside
+    assert ipaddress.ip_address(r.address("b")) not in inside
+    nat = firewall.ipv4["nat"]
+    nat.add_rule("snat", f"-s {inside} -d 0.0.0.0/0 -j SNAT --to-source {own}")
+    nat.add_rule("POSTROUTING", f"-s {inside} -d {inside} -m conntrack ! --ctstate DNAT -j ACCEPT")
+    rules = (
+        ("float-snat", f"-s {fixed} -j SNAT --to {floating}"),
+        ("PREROUTING", f"-d {floating} -j DNAT --to {fixed}"),
+        ("OUTPUT", f"-d {floating} -j DNAT --to {fixed}"),
+        ("POSTROUTING", f"-s {fixed} -m conntrack --ctstate DNAT -j SNAT --to-source {floating}"),
+    )
+    for chain, text in rules:
+        nat.add_rule(chain, text)
+    firewall.apply()
+    to_floating = Flow("b", "a", "udp", 53, destination=floating)
+    for sender, receiver, source in (
+        ("c", "b", own),
+        ("a", "b", floating),
+        ("a", "c", fixed),
+        ("c", "a", r.address("c")),
+    ):
+        seen = r.passes(Flow(sender, receiver, "udp", 53), what="a flow from inside")
+        assert seen.source == source, f"{sender} sends to {receiver}, which is to see {source}, and sees {seen}"
+    seen = r.passes(to_floating, what="a flow to a floating address")
+    assert seen.destination == fixed, f"it is sent to a floating address, and a sees {seen}"
+    for chain, text in rules:
+        nat.remove_rule(chain, text)
+    firewall.apply()
+    seen = r.passes(Flow("a", "b", "udp", 53), what="a flow from who had a floating address")
+    assert seen.source == own, f"it is sent by who had a floating address, and b sees {seen}"
+    r.stops(to_floating, control=Flow("b", "a", "udp", 53), what="a flow to an address that floats no more")

@@ -31,19 +31,22 @@ _CODES = {
 _REFUSED_LIMIT = 30.0
 
 
-def _answer(topology: Network, flow: Flow, what: str) -> Packet | None:
-    return topology.answer(flow, control=_CONTROL.but(family=flow.family), what=what)
+def _answer(topology: Network, flow: Flow, what: str, *, awaited: bool = False) -> Packet | None:
+    return topology.answer(flow, control=_CONTROL.but(family=flow.family), what=what, awaited=awaited)
 
 
 def _told(topology: Network, flow: Flow, expected: tuple[int, int], what: str) -> None:
     """Prove that the sender gets this type and code of ICMP, about its own packet, and nothing else."""
-    packet = _answer(topology, flow, what)
+    packet = _answer(topology, flow, what, awaited=True)
     assert packet is not None, f"{what}: {flow} was not answered at all"
     protocol = ICMPV6 if flow.family == 6 else ICMP
     told = packet.protocol, packet.icmp_type, packet.icmp_code
     assert told == (protocol, *expected), (
         f"{what}: {flow} was answered with {packet}, not ICMP type {expected[0]} code {expected[1]}"
     )
+    # Who answers is the router, and not in the name of whom the packet was sent to (RFC 1812, section 4.3.2.4).
+    own = {topology.gateway(name, flow.family) for name in topology.guests}
+    assert packet.source in own, f"{what}: {flow} was answered by {packet.source}, who is not the router ({own})"
     about = packet.quoted
     ends = topology.address(flow.sender, flow.family), topology.address(flow.receiver, flow.family)
     assert about is not None and (about.source, about.destination, about.dport) == (*ends, flow.dport), (
@@ -53,7 +56,7 @@ def _told(topology: Network, flow: Flow, expected: tuple[int, int], what: str) -
 
 def _is_reset(topology: Network, flow: Flow, expected: tuple[int, int | None], what: str) -> None:
     """Prove that the sender gets a segment with RST that its kernel believes: ``expected`` are seq and ack."""
-    packet = _answer(topology, flow, what)
+    packet = _answer(topology, flow, what, awaited=True)
     assert packet is not None, f"{what}: {flow} was not answered at all"
     assert packet.protocol == TCP and "R" in packet.flags, f"{what}: {flow} was answered with {packet}, not with RST"
     ends = topology.address(flow.receiver, flow.family), flow.dport, topology.address(flow.sender, flow.family)
@@ -247,3 +250,22 @@ def _refusal(topology: Network, flow: Flow) -> OSError | None:
         except OSError as error:
             return error
     return None
+
+
+@spec(
+    "RJ-11",
+    "TCP is rejected with the answer that the rule says, as all else is: by ICMP, if it is not a reset.",
+    capability=BOTH,
+)
+def test_reject_tcp_by_icmp(firewall: FirewallUnderTest, net: Sandbox) -> None:
+    topology = Routed(net, "a", "b")
+    prohibited = Rule(Reject(Answer.ADMIN_PROHIBITED), protocol="tcp", destination_ports=_PORT)
+    apply_rules(firewall, "forward", prohibited, Rule(Reject()))
+    for family in (4, 6):
+        flow = _TCP.but(family=family)
+        for one, answer in (
+            (flow, Answer.ADMIN_PROHIBITED),
+            (flow.but(dport=9), Answer.PORT_UNREACHABLE),
+            (_UDP.but(family=family), Answer.PORT_UNREACHABLE),
+        ):
+            _told(topology, one, _CODES[answer][family], f"rejected with {answer}")

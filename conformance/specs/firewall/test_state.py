@@ -73,15 +73,20 @@ def test_related(firewall: FirewallUnderTest, net: Sandbox) -> None:
     capability=STATE,
 )
 def test_out_of_window(firewall: FirewallUnderTest, net: Sandbox) -> None:
-    r = Routed(net, "a", "b", families=(4,))
+    stays_in_window(firewall, net, 4)
+
+
+def stays_in_window(firewall: FirewallUnderTest, net: Sandbox, family: int) -> None:
+    """Prove that a reset out of a connection's window neither passes nor ends it."""
+    r = Routed(net, "a", "b", families=(family,))
     new = from_a(r, states=State.NEW)
     lay(firewall, KNOWN, new, Rule(DROP))
     firewall.apply()
-    with r.connected(Flow("a", "b", "tcp", 8000), what="a connection that may pass") as connection:
+    with r.connected(Flow("a", "b", "tcp", 8000, family=family), what="a connection that may pass") as connection:
         connection.exchange(what="the connection")
         token = net.new_token()
         reset = connection.segment("R", ahead=1 << 30, payload=token)
-        (fence,) = r.frames(Flow("a", "b", "udp", 53))
+        (fence,) = r.frames(Flow("a", "b", "udp", 53, family=family))
         net.withholds(
             r.guests["a"],
             Frame(reset.data, token),
