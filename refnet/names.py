@@ -60,7 +60,7 @@ def device_name(name: object, what: str = "device name") -> str:
     if not isinstance(name, str):
         raise InvalidName(f"{what} must be a str, not {type(name).__name__}: {shown(name)}")
     if _DEVICE_NAME.fullmatch(name) and name not in _TAKEN:
-        return name
+        return str.__str__(name)  # not what a caller's subclass, such as an enum, writes for itself
     if not name:
         raise InvalidName(f"{what} is empty: give 1 to {MAX_DEVICE_NAME} characters of A-Z a-z 0-9 . _ -")
     if len(name) > MAX_DEVICE_NAME:
@@ -85,7 +85,7 @@ def patch_port_name(name: object, what: str = "port name") -> str:
         )
     if not _PORT_NAME.fullmatch(name):
         raise InvalidName(f"{what} {shown(name)} is not possible: use A-Z a-z 0-9 . _ -")
-    return name
+    return str.__str__(name)
 
 
 def identifier(value: object, what: str) -> str:
@@ -274,7 +274,7 @@ def ip_network(value: object) -> IPNetwork:
 def _parsed_network(value: str) -> IPNetwork:
     """Return the network that is written so: one for all rules that name it, since most rules name the same few."""
     try:
-        return ipaddress.ip_network(value)
+        made = ipaddress.ip_network(value)
     except ValueError as error:
         try:
             meant = ipaddress.ip_network(value, strict=False)
@@ -283,6 +283,13 @@ def _parsed_network(value: str) -> IPNetwork:
                 f"address {shown(value)} is not an address or a network such as '192.0.2.0/24': {error}"
             ) from None
         raise InvalidArgument(f"address {shown(value)} has bits set behind its prefix: write {str(meant)!r}") from None
+    # Python takes 0.0.0.255 for /24 as well: to a packet filter it is a mask that asks for the last octet alone.
+    mask = value.partition("/")[2]
+    if "." in mask and mask != str(made.netmask):
+        raise InvalidArgument(
+            f"address {shown(value)} has a mask whose ones are not all in front: write a prefix length, '192.0.2.0/24'"
+        )
+    return made
 
 
 def ip_address(value: object, what: str) -> IPAddress:
@@ -301,11 +308,12 @@ def ip_address(value: object, what: str) -> IPAddress:
 
 
 def shown(value: object) -> str:
-    """Return how a value of any type reads in a message."""
+    """Return how a value of any type reads in a message: its beginning, where it is very long."""
     try:
-        return repr(value)
-    except ValueError:  # Python writes no int of thousands of digits out
-        return f"<{type(value).__name__} too long to be shown>"
+        said = repr(value)
+    except Exception:  # a class's own mistake; and Python writes no int of thousands of digits out
+        return f"<{type(value).__name__} that cannot be shown>"
+    return said if len(said) <= 1000 else f"{said[:1000]}…"
 
 
 def _whole_number(value: object, what: str, least: int, most: int) -> int:

@@ -6,6 +6,7 @@ import ipaddress
 import re
 import string
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 import pytest
@@ -49,6 +50,34 @@ anything = st.one_of(
 @pytest.mark.parametrize("name", ["a", "eth0", "br-int", "tap.1_2", "A" * 15, "-", "--", "...", "0", "vlan4094", "lo"])
 def test_a_name_by_the_rule_comes_back_as_it_is(name: str) -> None:
     assert names.device_name(name) == name
+
+
+class Devices(str, Enum):
+    """Names as a caller may keep them: what such a class writes for itself is ``Devices.TAP``."""
+
+    TAP = "tap1"
+
+
+@pytest.mark.parametrize("check", [names.device_name, names.patch_port_name])
+def test_a_name_of_an_enum_comes_back_as_plain_text(check: Callable[[object], str]) -> None:
+    name = check(Devices.TAP)
+    assert type(name) is str
+    assert f"{name}" == "tap1"
+
+
+class Unshowable:
+    """A caller's class with a mistake."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+def test_what_cannot_be_shown_or_is_very_long_is_refused_in_words() -> None:
+    with pytest.raises(InvalidName, match="<Unshowable that cannot be shown>"):
+        names.device_name(Unshowable())
+    with pytest.raises(InvalidName) as refused:
+        names.device_name("x" * 10**6)
+    assert len(str(refused.value)) < 1200
 
 
 @pytest.mark.parametrize(
