@@ -4,58 +4,18 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import pytest
+from cli_running import MAC, Run
 
 from conformance.topology.linux import Sandbox
 from conformance.topology.switch import Switch
 from conformance.topology.switch import lacking as switch_programs_lacking
-from refnet import cli, config, netdev
+from refnet import config, netdev
 from refnet.cli import switches
 from refnet.netdev.model import LinkState, OvsPort, VirtualFunction, VlanMode
-
-MAC = "52:54:00:12:34:56"
-
-
-class Result(NamedTuple):
-    status: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        assert self.err == ""
-        return json.loads(self.out)
-
-
-Run = Callable[..., Result]
-
-
-@pytest.fixture
-def refnet(capsys: pytest.CaptureFixture[str]) -> Run:
-    """Run a command in this process."""
-
-    def run(*arguments: str) -> Result:
-        status = cli.main(arguments)
-        captured = capsys.readouterr()
-        return Result(status, captured.out, captured.err)
-
-    return run
-
-
-@pytest.fixture
-def done(refnet: Run) -> Run:
-    """Run a command that is to succeed without a word on standard error."""
-
-    def run(*arguments: str) -> Result:
-        result = refnet(*arguments)
-        assert (result.status, result.err) == (0, "")
-        return result
-
-    return run
 
 
 @pytest.fixture

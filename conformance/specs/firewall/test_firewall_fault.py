@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 from collections.abc import Callable, Iterator
 
 from conformance import faults
 from conformance.errors import SuiteError
 from conformance.harness import FirewallUnderTest, in_child
 from conformance.spec import spec
+from conformance.specs.firewall.each_request import counting, dies_at
 from conformance.specs.firewall.old_and_new import NEW, NONE, OLD, Ground, new, old
 from conformance.system import LINUX
 from conformance.topology.sandbox import Sandbox
@@ -21,34 +21,6 @@ from refnet.errors import PermissionDenied, RefnetError, TeardownFailed, ToolMis
 from refnet.firewall import Capability
 
 FILTER = Capability.FILTER
-#: More requests than any call makes, by far.
-_MOST_REQUESTS = 200
-
-
-def _counting(what: str) -> Iterator[int]:
-    yield from range(1, _MOST_REQUESTS)
-    raise SuiteError(f"{what} makes more than {_MOST_REQUESTS} requests: there is no end to it")
-
-
-def _dies_at(what: str, call: Callable[[], object], before: Callable[[], object] = lambda: None) -> Iterator[int]:
-    """Have child processes make a call and be killed at the first, the second, … request, until one comes through.
-
-    ``before`` is what each of them does first, with nothing in its way.
-    """
-
-    def child(at: int) -> None:
-        before()
-        with faults.injected(at, kill=True):
-            call()
-
-    for at in _counting(what):
-        status = in_child(lambda at=at: child(at))  # type: ignore[misc]
-        if status != -signal.SIGKILL:
-            assert status == 0, f"{what} fails in another process, with nothing in its way"
-            if at == 1:
-                raise SuiteError(f"{what} makes no request that it could be killed at: this proves nothing")
-            return
-        yield at
 
 
 # -- killed -----------------------------------------------------------------------------------------------
@@ -71,7 +43,7 @@ def test_killed_in_whole(firewall: FirewallUnderTest, net: Sandbox) -> None:
     before = firewall.fresh()
     ground.old(before)
     before.apply()
-    for at in _dies_at("the first apply", call):
+    for at in dies_at("the first apply", call):
         ground.see(f"after a kill at request {at} of the first apply", OLD, NEW, by_table=True)
         with firewall.fresh() as after:
             ground.new(after)
@@ -103,7 +75,7 @@ def test_killed_in_change(firewall: FirewallUnderTest, net: Sandbox) -> None:
         ground.change(own[0])
         own[0].apply()
 
-    for at in _dies_at("the apply of a change", call, before):
+    for at in dies_at("the apply of a change", call, before):
         ground.see(f"after a kill at request {at} of the apply of a change", OLD, NEW, by_table=True)
         with firewall.fresh() as after:
             ground.new(after)
@@ -123,7 +95,7 @@ def test_killed_in_teardown(firewall: FirewallUnderTest, net: Sandbox) -> None:
     untouched = net.look.rules()
     ground.old(firewall)
     firewall.apply()
-    for at in _dies_at("teardown", lambda: firewall.fresh().teardown()):
+    for at in dies_at("teardown", lambda: firewall.fresh().teardown()):
         with firewall.fresh() as after:
             after.teardown()
         ground.see(f"after a kill at request {at} of teardown, and another teardown", NONE)
@@ -146,7 +118,7 @@ def test_fails(firewall: FirewallUnderTest, net: Sandbox) -> None:
     ground = Ground(firewall, net)
     ground.old(firewall)
     firewall.apply()
-    for at in _counting("apply"):
+    for at in counting("apply"):
         with firewall.fresh() as manager:
             ground.new(manager)
             error: RefnetError | None = None
@@ -180,7 +152,7 @@ def test_change_fails(firewall: FirewallUnderTest, net: Sandbox) -> None:
     ground = Ground(firewall, net)
     ground.old(firewall)
     firewall.apply()
-    for at in _counting("the apply of a change"):
+    for at in counting("the apply of a change"):
         ground.change(firewall)
         error: RefnetError | None = None
         with faults.injected(at) as injection:
@@ -210,7 +182,7 @@ def test_change_fails(firewall: FirewallUnderTest, net: Sandbox) -> None:
 def test_teardown_fails(firewall: FirewallUnderTest, net: Sandbox) -> None:
     ground = Ground(firewall, net)
     untouched = net.look.rules()
-    for at in _counting("teardown"):
+    for at in counting("teardown"):
         ground.old(firewall)
         firewall.apply()
         error: RefnetError | None = None

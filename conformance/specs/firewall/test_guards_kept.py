@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import signal
-
 from conformance import faults
 from conformance.errors import SuiteError
-from conformance.harness import FirewallUnderTest, in_child
+from conformance.harness import FirewallUnderTest
 from conformance.spec import spec
+from conformance.specs.firewall.each_request import counting, dies_at
 from conformance.specs.firewall.frames_of_guests import FOREIGN, guard, guarded
 from conformance.specs.firewall.test_ownership import lost
 from conformance.topology.routed import Bridged, Flow
@@ -17,8 +15,6 @@ from refnet.errors import RefnetError
 from refnet.firewall import Capability, PortGuard
 
 LAYER2 = Capability.LAYER2
-#: More requests than any call makes, by far.
-_MOST_REQUESTS = 100
 #: What guest a is allowed in some guards and not in others.
 _MORE = {4: "10.1.0.78", 6: "fd01::78"}
 _FAMILIES = (4, 6)
@@ -145,23 +141,19 @@ def test_deferred_exception(firewall: FirewallUnderTest, net: Sandbox) -> None:
 )
 def test_killed(firewall: FirewallUnderTest, net: Sandbox) -> None:
     topology = guarded(firewall, net)
+    own: list[FirewallUnderTest] = []
 
-    def change(at: int) -> None:
+    def before() -> None:
         # A manager of the process's own, which knows what stands: a fork of this one would have to look first.
-        manager = firewall.fresh()
-        guard(manager, topology)
-        with faults.injected(at, kill=True):
-            manager.guard_port(_wider(topology))
-            manager.apply()
+        own.append(firewall.fresh())
+        guard(own[0], topology)
 
-    for at in range(1, _MOST_REQUESTS):
-        status = in_child(functools.partial(change, at))
+    def change() -> None:
+        own[0].guard_port(_wider(topology))
+        own[0].apply()
+
+    for at in dies_at("the apply of another guard", change, before):
         _guards(topology, f"after a kill at request {at} of the apply of another guard")
-        if status != -signal.SIGKILL:
-            assert status == 0, "the apply of another guard fails in another process, with nothing in its way"
-            if at == 1:
-                raise SuiteError("the apply of a guard makes no request that it could be killed at")
-            break
         with firewall.fresh() as after:
             after.guard_port(_wider(topology))
             after.apply()
@@ -179,7 +171,7 @@ def test_killed(firewall: FirewallUnderTest, net: Sandbox) -> None:
 )
 def test_fails(firewall: FirewallUnderTest, net: Sandbox) -> None:
     topology = guarded(firewall, net)
-    for at in range(1, _MOST_REQUESTS):
+    for at in counting("the apply of another guard"):
         firewall.guard_port(_wider(topology))
         error: RefnetError | None = None
         with faults.injected(at) as injection:
