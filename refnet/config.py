@@ -9,11 +9,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from typing import TypeVar
+import threading
+from collections.abc import Callable
+from typing import Generic, TypeVar
 
 from refnet.errors import DriverNotFound, Unsupported
 
 T = TypeVar("T")
+K = TypeVar("K")
 
 #: The name, in each group, of what has its work done by a privileged daemon.
 PRIVSEP = "privsep"
@@ -151,6 +154,31 @@ def load_class(group: str, chosen: str, base: type[T]) -> type[T]:
     if missing:
         raise DriverNotFound(f"driver {chosen!r}: {class_name} does not implement {', '.join(missing)}")
     return loaded
+
+
+class Instances(Generic[K, T]):
+    """What this process has one of for each key, whichever of its threads asks first."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._made: dict[K, T] = {}
+        self._unlock()
+        if hasattr(os, "register_at_fork"):  # else there is no driver either, and choice() says so
+            # Whoever is making one in another thread when this process is forked does not go on in the child.
+            os.register_at_fork(after_in_child=self._unlock)
+
+    def get(self, key: K, make: Callable[[], T]) -> T:
+        """Return the one of a key; the first time, what ``make`` returns."""
+        found = self._made.get(key)
+        if found is None:
+            with self._lock:
+                found = self._made.get(key)
+                if found is None:
+                    found = self._made[key] = make()
+        return found
+
+    def _unlock(self) -> None:
+        self._lock = threading.RLock()  # a driver may ask for another while it is imported
 
 
 def available(group: str) -> dict[str, str]:

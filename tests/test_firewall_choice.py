@@ -36,7 +36,7 @@ def nothing_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No choice from outside, no manager from before, and a package with backends as an installer lays it out."""
     monkeypatch.delenv("REFNET_FIREWALL", raising=False)
     monkeypatch.setattr(config, "_configured", {})
-    monkeypatch.setattr(firewall, "_managers", {})
+    monkeypatch.setattr(firewall, "_managers", config.Instances())
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "odd_firewalls", raising=False)
     (tmp_path / "odd_firewalls.py").write_text(MODULE)

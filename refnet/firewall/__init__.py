@@ -14,8 +14,6 @@ What a manager promises stands in :class:`~refnet.firewall.manager.FirewallManag
 
 from __future__ import annotations
 
-import threading
-
 from refnet import config
 from refnet.firewall import values
 from refnet.firewall.actions import (
@@ -75,9 +73,8 @@ __all__ = [
 #: The group of entry points that other backends are found in.
 ENTRY_POINTS = "refnet.firewall"
 
-#: Those of this process, by owner and choice. The lock is one that a backend may take again while it is imported.
-_managers: dict[tuple[str, str], FirewallManager] = {}
-_making = threading.RLock()
+#: Those of this process, by owner and choice: of two of one owner each would take away what the other has written.
+_managers: config.Instances[tuple[str, str], FirewallManager] = config.Instances()
 
 
 def get_manager(owner: str, choice: str | None = None) -> FirewallManager:
@@ -92,9 +89,8 @@ def get_manager(owner: str, choice: str | None = None) -> FirewallManager:
         DriverNotFound: the choice names nothing that could be imported.
         InvalidArgument: the owner's name is none.
     """
-    key = values.owner(owner), config.choice(ENTRY_POINTS, choice)
-    # Of two managers of one owner each would take away what the other has written.
-    with _making:
-        if key not in _managers:
-            _managers[key] = config.load_class(ENTRY_POINTS, key[1], FirewallManager)(owner)  # type: ignore[type-abstract]
-        return _managers[key]
+    name, chosen = values.owner(owner), config.choice(ENTRY_POINTS, choice)
+    return _managers.get(
+        (name, chosen),
+        lambda: config.load_class(ENTRY_POINTS, chosen, FirewallManager)(name),  # type: ignore[type-abstract]
+    )

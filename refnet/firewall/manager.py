@@ -327,8 +327,10 @@ class FirewallManager(abc.ABC):
                 yield
                 return
             layer2 = dict(self._guards), dict(self._isolations), self._layer2_changed
-            nova, teardowns = self._nova.notes() if self._nova else None, self._teardowns
+            teardowns = self._teardowns
             self._model.begin()
+            if self._nova:
+                self._nova.begin()
             self._in_block = True
             try:
                 yield
@@ -338,10 +340,12 @@ class FirewallManager(abc.ABC):
                 self._synced = self._synced and self._teardowns == teardowns
                 self._guards, self._isolations, self._layer2_changed = layer2
                 if self._nova:
-                    self._nova.restore(nova)
+                    self._nova.undo()
                 raise
             else:
                 self._model.end()
+                if self._nova:
+                    self._nova.end()
             finally:
                 self._in_block = False
             self.apply()
@@ -365,10 +369,9 @@ class FirewallManager(abc.ABC):
             self._synced = False  # if something cannot be removed
             self._remove_all()
             self._model.clear()
-            self._model.changes = {}
             self._guards, self._isolations, self._layer2_changed = {}, {}, False
             if self._nova:
-                self._nova.restore(None)
+                self._nova.clear()
             self._synced = True
 
     @abc.abstractmethod

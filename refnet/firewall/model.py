@@ -230,9 +230,9 @@ class Model:
         below = list(self._below(target))
         if chain in below:
             raise InvalidArgument(f"a jump from {chain.name} to {name} would lead back to {chain.name}")
-        restricted = sorted({what for one in below for what in one.restricted})
-        hooks = self._hooks_that_reach(chain) if restricted else set()  # a chain can have thousands of callers
-        for what in restricted:
+        needed = sorted({what for one in below for what in one.restricted})
+        hooks = self._hooks_that_reach(chain) if needed else set()  # a chain can have thousands of callers
+        for what in needed:
             _see_hooks(hooks, what)
 
     def _below(self, chain: Chain) -> Iterator[Chain]:

@@ -12,7 +12,6 @@ the method of the same name in :class:`~refnet.netdev.driver.NetDevDriver`.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 
 from refnet import config
@@ -86,23 +85,22 @@ __all__ = [
 #: The group of entry points that other drivers are found in.
 ENTRY_POINTS = "refnet.netdev"
 
+#: Those of this process, by choice.
+_drivers: config.Instances[str, NetDevDriver] = config.Instances()
+
 
 def get_driver(choice: str | None = None) -> NetDevDriver:
     """Return the driver: the one named by ``choice``, by ``REFNET_NETDEV``, or the platform's default.
 
     ``choice`` is an entry-point name of the group ``refnet.netdev`` or ``package.module:Class``. The same choice
-    gives the same instance each time.
+    gives the same instance each time, in all threads.
 
     Raises:
         Unsupported: there is no driver for this platform, which the message names.
         DriverNotFound: the choice names nothing that could be imported.
     """
-    return _instance(config.choice(ENTRY_POINTS, choice))
-
-
-@functools.cache
-def _instance(chosen: str) -> NetDevDriver:
-    return config.load_class(ENTRY_POINTS, chosen, NetDevDriver)()  # type: ignore[type-abstract]
+    chosen = config.choice(ENTRY_POINTS, choice)
+    return _drivers.get(chosen, lambda: config.load_class(ENTRY_POINTS, chosen, NetDevDriver)())  # type: ignore[type-abstract]
 
 
 def probe(capability: Capability) -> str | None:

@@ -220,6 +220,23 @@ def test_an_undone_block_takes_everything_back(manager: NullFirewall) -> None:
     assert manager.rules("inst-1") == ()
 
 
+def test_a_rule_that_has_gone_by_another_way_comes_again_as_a_new_one(manager: NullFirewall) -> None:
+    table = manager.ipv4["filter"]
+    table.add_rule("local", "-s 192.0.2.1 -j DROP", tag="old")
+    table.add_rule("local", "-j ACCEPT")
+    before = table.rules
+    dropping = manager.rules("local")[0]
+    with undone(manager):
+        manager.remove_rule("local", dropping)
+        table.add_rule("local", "-s 192.0.2.1/32 -j DROP", top=True)
+        assert [one.rule for one in table.rules[-2:]] == ["-j ACCEPT", "-s 192.0.2.1/32 -j DROP"]
+    assert table.rules == before
+    manager.remove_rule("local", dropping)
+    with manager.deferred():
+        table.add_rule("local", "-s 192.0.2.1/32 -j DROP")
+    assert [one.rule for one in table.rules[-2:]] == ["-j ACCEPT", "-s 192.0.2.1/32 -j DROP"]
+
+
 def test_only_the_block_that_failed_is_taken_back(manager: NullFirewall) -> None:
     table = manager.ipv4["filter"]
     with manager.deferred():

@@ -22,7 +22,7 @@ from refnet.firewall.layer2 import DhcpIsolation, PortGuard
 #: Debian's package that has a program of the nft variant; the legacy one's is "ebtables".
 _PACKAGE = "iptables"
 _PAUSE = 0.02
-_NO_TABLE = ("kernel doesn't support", "Address family not supported", "Protocol not supported")
+_NO_TABLE = ("kernel doesn't support the ebtables", "Address family not supported", "Protocol not supported")
 _PASSING = ("obtain lock", "Resource temporarily unavailable", "Interrupted system call", "Unable to update the kernel")
 _FAILURE = re.compile(r" failed \(([^)]*)\)")
 _BUILT_IN = ("PREROUTING", "OUTPUT", "POSTROUTING")

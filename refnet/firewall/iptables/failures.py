@@ -61,7 +61,7 @@ def error(failed: CommandFailed, text: str, family: int) -> RefnetError:
     if any(words in said for words in _NOT_ALLOWED):
         return PermissionDenied(
             f"{program} may not do this here: it takes CAP_NET_ADMIN in this network namespace, and the legacy variant "
-            "a /run that it can write",
+            "CAP_NET_RAW and a /run that it can write",
             detail=said,
         )
     if "Parsing nftables rule failed" in said:

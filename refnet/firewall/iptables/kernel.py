@@ -72,7 +72,8 @@ def has_legacy_chain(family: int, prefix: str) -> bool:
         tables = _LEGACY_TABLES[family].read_text().split()
         if not tables:
             return False
-        with socket.socket(FAMILIES[family], socket.SOCK_RAW, socket.IPPROTO_RAW) as asked:
+        # Any socket of the family may ask. The tools take a raw one, and so CAP_NET_RAW, which not everybody has.
+        with socket.socket(FAMILIES[family], socket.SOCK_DGRAM) as asked:
             return any(_ERROR + prefix.encode() in _entries(asked, family, table) for table in tables)
     except FileNotFoundError:
         return False

@@ -18,12 +18,15 @@ from refnet.firewall.iptables.ebtables import Ebtables
 from refnet.firewall.iptables.ledger import NOTHING, Auxiliary, Half, Image, Ledger, Plan, Rendered
 from refnet.firewall.iptables.listing import SavedTable
 from refnet.firewall.iptables.plan import plan
-from refnet.firewall.iptables.reconcile import image_of, reconcile
+from refnet.firewall.iptables.reconcile import has_numbers, image_of, reconcile
 from refnet.firewall.iptables.tools import Tools
 from refnet.firewall.manager import Counter, FirewallManager, Standing
 from refnet.firewall.model import Chain, Change, Key, Table
 from refnet.firewall.rules import Rule
 from refnet.names import IPAddress
+
+#: How often what stands is looked at again because somebody else changed it before it was mended.
+_ATTEMPTS = 4
 
 
 class IptablesManager(FirewallManager):
@@ -195,9 +198,7 @@ class IptablesManager(FirewallManager):
             for using, image in wanted.items():
                 found[using] = self._look(using, needed=any(image.chains.values()))
             for using, image in wanted.items():
-                text = reconcile(found[using], image, first=self._first)
-                if text:
-                    self._restore(using, text, begun)
+                self._lead(using, found[using], image, begun)
             self._bridge.look(self.lock_time_limit)
             self._commit_bridge()
         except BaseException as error:
@@ -206,6 +207,26 @@ class IptablesManager(FirewallManager):
                 raise self._named(error, ledgers) from None
             raise
         self._ledgers = ledgers
+
+    def _lead(self, using: Tools, found: dict[str, SavedTable], image: Image, begun: list[Tools]) -> None:
+        """Bring what was ``found`` to an image.
+
+        Between the look and the edits somebody can have changed a chain, and then a number is another line's. So where
+        there were numbers, it is looked at again until nothing is left to do.
+        """
+        text = reconcile(found, image, first=self._first)
+        for attempt in range(1, _ATTEMPTS + 1):
+            if not text:
+                return
+            try:
+                self._restore(using, text, begun)
+            except RuleError:  # such a number may be none any more; if it is the rule, nothing else is found
+                again = reconcile(self._look(using), image, first=self._first)
+                if again == text or attempt == _ATTEMPTS:
+                    raise
+                text = again
+                continue
+            text = reconcile(self._look(using), image, first=self._first) if has_numbers(text) else ""
 
     def _named(self, error: RuleError, ledgers: Mapping[int, Ledger]) -> RuleError:
         """Return the error with the rule that the kernel refuses."""
@@ -240,9 +261,7 @@ class IptablesManager(FirewallManager):
         """Make families as they were, after an error that has left them changed; it tells if that fails as well."""
         for using, image in images.items():
             try:
-                text = reconcile(self._look(using), image, first=self._first)
-                if text:
-                    self._restore(using, text, [])
+                self._lead(using, self._look(using), image, [])
             except RefnetError as again:
                 if not isinstance(error, RefnetError):
                     raise

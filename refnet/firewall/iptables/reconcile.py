@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections import defaultdict, deque
 from collections.abc import Hashable, Sequence
@@ -13,6 +14,7 @@ from refnet.firewall.iptables.plan import declaration, jump_lines
 _NONE = SavedTable()
 #: More edits than that, times the lines of a chain, take longer than to write the chain anew.
 _MOST_EDITS = 10_000_000
+_BY_NUMBER = re.compile(r"^(?:\[\d+:\d+\] )?-[DI] \S+ \d+(?: |$)", re.MULTILINE)
 
 
 def reconcile(found: dict[str, SavedTable], wanted: Image, *, first: bool) -> str:
@@ -31,6 +33,11 @@ def reconcile(found: dict[str, SavedTable], wanted: Image, *, first: bool) -> st
         if table not in wanted.chains and (standing.chains or any(map(any, standing.jumps.values()))):
             text += [f"*{table}", *_table(table, standing, {}, wanted, first), "COMMIT\n"]
     return "\n".join(text)
+
+
+def has_numbers(text: str) -> bool:
+    """Return whether lines of an input are told by number."""
+    return _BY_NUMBER.search(text) is not None
 
 
 def image_of(found: dict[str, SavedTable]) -> Image:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from refnet.errors import CommandFailed, DumpInterrupted, Unsupported
 from refnet.firewall.iptables import kernel
-from refnet.firewall.iptables.listing import SavedTable
+from refnet.firewall.iptables.listing import SavedTable, whole_lines
 from refnet.firewall.iptables.tools import Tools
 from refnet.firewall.netfilter import NLM_F_DUMP, Netfilter, Request, attribute, attributes
 
@@ -68,7 +68,7 @@ def _lines(using: Tools, table: str, chain: str) -> tuple[list[str], list[str]]:
     except (CommandFailed, Unsupported):
         return [_UNREADABLE], ["[0:0]"]
     lines, counters = [], []
-    for line in printed.splitlines():
+    for line in whole_lines(printed):
         if line.startswith("-A "):
             match = next((one for one in _COUNTERS.finditer(line) if one[1]), None)
             lines.append(line[: match.start()] + line[match.end() :] if match else line)

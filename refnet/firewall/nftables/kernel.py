@@ -22,6 +22,8 @@ _TABLE_NAME, _TABLE_HANDLE = 1, 4
 _RULE_TABLE, _RULE_CHAIN, _RULE_HANDLE, _RULE_EXPRESSIONS, _RULE_USERDATA = 1, 2, 3, 4, 7
 _EXPRESSION_NAME, _EXPRESSION_DATA = 1, 2
 _COUNTER_BYTES, _COUNTER_PACKETS = 1, 2
+#: How often a list is asked for during which somebody changes nftables, mostly elsewhere; then the last is taken.
+_READINGS = 10
 _COMMENT = re.compile(rb"refnet:([0-9a-f]{16})")
 
 
@@ -52,7 +54,7 @@ def numbers(table: str) -> dict[str, list[int]]:
 def rule_handles(table: str, chain: str) -> dict[str, list[int]]:
     """Return the numbers of own rules in a chain of a table of family inet, by their digests.
 
-    If somebody changes the chain meanwhile, some can be missing or be there twice.
+    If somebody changes the chain all the time, some can be missing or be there twice.
 
     Raises:
         PermissionDenied, Unsupported, KernelRefused, NoAnswer: what they say.
@@ -97,9 +99,13 @@ def _ask(number: int, family: int, names: dict[int, str], flags: int) -> list[di
     """Return the attributes of each thing of that name; nothing, if there is none."""
     said = b"".join(attribute(kind, name.encode() + b"\0") for kind, name in names.items())
     try:
-        with Netfilter("nftables", Capability.FILTER) as kernel:
-            request = Request(_SUBSYSTEM, number, flags, family, said)
-            return [dict(attributes(answer)) for answer in kernel.answers(request)]
+        request = Request(_SUBSYSTEM, number, flags, family, said)
+        for _ in range(_READINGS):
+            with Netfilter("nftables", Capability.FILTER) as kernel:
+                answers = list(kernel.answers(request))
+            if not kernel.interrupted:
+                break
+        return [dict(attributes(answer)) for answer in answers]
     except KernelRefused as error:
         if error.errno == errno.ENOENT:
             return []

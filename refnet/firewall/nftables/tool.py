@@ -28,6 +28,8 @@ from refnet.firewall.rules import Rule
 #: Seconds that nft gets at least: it writes 20,000 rules in less than one.
 _TIME_LIMIT = 120.0
 _POLL = 0.02
+#: How often a table is read that somebody changes all the time; then nft's word, which is of one moment, is taken.
+_READINGS = 5
 
 _NO_JSON = "what nft printed is not its JSON (libnftables-json(5))"
 _PLACE = re.compile(r"^\S*?:([0-9]+):[0-9]+-[0-9]+: Error: (.*)$", re.MULTILINE)
@@ -109,13 +111,22 @@ def table(name: str) -> Listing | None:
         CommandFailed: nft cannot say what is in it; older ones crash over what newer tools have made.
         PermissionDenied, Unsupported, ToolMissing, KernelRefused, NoAnswer: what they say.
     """
+    seen: object = None
     try:
-        document = _json(["list", "table", "inet", name])
-        try:
-            found = listing(document)
-            found.complete(kernel.numbers(name))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise CommandFailed(["nft", "--json"], 0, "", f"{_NO_JSON}: {error!r}") from None
+        for _ in range(_READINGS):
+            document = _json(["list", "table", "inet", name])
+            try:
+                found = listing(document)
+                said = {chain: [one["handle"] for one in rules] for chain, rules in found.rules.items() if rules}
+                numbers = kernel.numbers(name)
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                raise CommandFailed(["nft", "--json"], 0, "", f"{_NO_JSON}: {error!r}") from None
+            if said == numbers:
+                break
+            if (said, numbers) == seen:  # it is not that somebody changes the table meanwhile
+                found.complete(numbers)
+                break
+            seen = said, numbers
         return found
     except CommandFailed as error:
         if _says(error, _GONE):

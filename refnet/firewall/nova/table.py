@@ -294,7 +294,7 @@ class Table:
     def _rules_that_jump_to(self, name: str) -> Iterator[tuple[str, Rule]]:
         action = Jump(name)
         for chain in self._model_chains():
-            if chain.jumps[name] > 0:
+            if name in chain.jumps:
                 for one in chain.rules():
                     if one.action == action and one.family == self._family:
                         yield chain.name, one

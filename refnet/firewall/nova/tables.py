@@ -7,15 +7,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from refnet.errors import InvalidArgument
+from refnet.firewall.chains import Kept
 from refnet.firewall.nova.names import model_name
 from refnet.firewall.nova.table import Table, TextRule
 from refnet.firewall.rules import Rule
 
 if TYPE_CHECKING:
     from refnet.firewall.manager import FirewallManager
-
-#: A family's chains (table, whether wrapped, name), and the texts of rules by family and table.
-Notes = tuple[dict[tuple[int, str, bool, str], bool], dict[tuple[int, str], dict[tuple[str, Rule], TextRule]]]
 
 #: Nova's tables of each family, each with the built-in chains that have a wrapped one of the same name.
 _TABLES: dict[int, dict[str, tuple[str, ...]]] = {
@@ -47,6 +45,8 @@ class NovaTables:
         self._texts: dict[tuple[int, str], dict[tuple[str, Rule], TextRule]] = {
             (family, name): {} for family, tables in _TABLES.items() for name in tables
         }
+        #: In a block that may be taken back: chains and texts as they were before it.
+        self._kept: tuple[Kept, dict[tuple[int, str], Kept]] | None = None
 
     @property
     def ipv4(self) -> Mapping[str, Table]:
@@ -62,15 +62,27 @@ class NovaTables:
             self.stand(6)
             return self._views[6]
 
-    def notes(self) -> Notes:
-        """Return what is known here beside the manager's model, for :meth:`restore`."""
-        return dict(self._chains), {where: dict(texts) for where, texts in self._texts.items()}
+    def clear(self) -> None:
+        """Know nothing any more, as the manager's model."""
+        self._chains, self._texts = {}, {where: {} for where in self._texts}
 
-    def restore(self, notes: Notes | None) -> None:
-        """Go back, as the manager's model does, to what was known; None: to nothing."""
-        chains, texts = notes or ({}, {})
-        self._chains = chains
-        self._texts = {where: texts.get(where, {}) for where in self._texts}
+    # -- all or nothing, as the manager's model --------------------------------------------------------
+
+    def begin(self) -> None:
+        """From here on, :meth:`undo` leads back to here."""
+        self._kept = Kept(self._chains), {where: Kept(texts) for where, texts in self._texts.items()}
+
+    def end(self) -> None:
+        """Keep what has been done since :meth:`begin`."""
+        self._kept = None
+
+    def undo(self) -> None:
+        """Take back what has been done since :meth:`begin`; without one, all: the tables are as new as the block."""
+        kept, self._kept = self._kept, None
+        if kept is None:
+            self.clear()
+        else:
+            self._chains, self._texts = kept[0].back(), {where: texts.back() for where, texts in kept[1].items()}
 
     # -- what there is ---------------------------------------------------------------------------------
 
@@ -82,7 +94,7 @@ class NovaTables:
         try:
             self._add_standing(family)
         except BaseException:
-            del self._chains[family, "", True, ""]
+            self._drop((family, "", True, ""))
             raise
 
     def _add_standing(self, family: int) -> None:
@@ -140,12 +152,23 @@ class NovaTables:
 
     def drop_chain(self, family: int, table: str, name: str, wrap: bool) -> None:
         """Take a chain from a family."""
-        self._chains.pop((family, table, wrap, name), None)
+        self._drop((family, table, wrap, name))
 
     def put_text(self, family: int, table: str, key: tuple[str, Rule], text: TextRule) -> None:
-        """Keep a rule's text."""
+        """Keep a rule's text, in the place of one of a rule that has gone by another way."""
+        self.drop_text(family, table, key)
         self._texts[family, table][key] = text
 
     def drop_text(self, family: int, table: str, key: tuple[str, Rule]) -> None:
         """Forget a rule's text."""
-        self._texts[family, table].pop(key, None)
+        texts = self._texts[family, table]
+        if key in texts:
+            if self._kept:
+                self._kept[1][family, table].lose()
+            del texts[key]
+
+    def _drop(self, chain: tuple[int, str, bool, str]) -> None:
+        if chain in self._chains:
+            if self._kept:
+                self._kept[0].lose()
+            del self._chains[chain]

@@ -131,7 +131,7 @@ def _see_that_it_is_not_too_deep(model: Model, chains: list[Chain]) -> None:
                 capability=Capability.FILTER,
             )
         if chain.key not in found:
-            below = [model.chain(chain.table, name) for name, count in chain.jumps.items() if count > 0]
+            below = [model.chain(chain.table, name) for name in chain.jumps]
             found[chain.key] = here + max((depth(one, above + here) for one in below), default=0)
         return found[chain.key]
 
@@ -347,7 +347,7 @@ class _Filter:
             one = left.pop()
             if one.name not in seen:
                 seen[one.name] = one
-                left += [self._model.chain(one.table, name) for name, count in one.jumps.items() if count > 0]
+                left += [self._model.chain(one.table, name) for name in one.jumps]
         return list(seen.values())
 
     def _stops_at(self, rule: Rule, chain: Chain) -> bool:

@@ -14,7 +14,8 @@ _ANCHOR = re.compile(r'anchor "/?(?P<name>[^"*]*?)(?:/?(?P<all>\*))?"')
 _ACTION, _LOG = r"(?:pass|block (?:drop|return(?:-\w+)?(?:\([^)]*\))?))", r"(?: log(?: \([^)]*\))?)?"
 _ENDS = re.compile(rf"{_ACTION}(?: in| out)?{_LOG} quick ")
 _DECIDES = re.compile(
-    rf"{_ACTION}{_LOG} quick all" r'(?: flags \S+)?(?: (?:no|keep|modulate) state)?(?: label "[^"]*")*'
+    rf"{_ACTION}{_LOG} quick all"
+    r'(?: flags \S+)?(?: (?:no|keep|modulate) state(?: \([^)]*\))?)?(?: allow-opts)?(?: label "[^"]*")*(?: tag \S+)?'
 )
 
 

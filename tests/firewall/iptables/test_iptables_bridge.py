@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conformance.topology.linux import Sandbox
-from refnet.errors import RuleError, TeardownFailed, ToolMissing
+from refnet.errors import CommandFailed, LockTimeout, RuleError, TeardownFailed, ToolMissing, Unsupported
 from refnet.firewall import DhcpIsolation, PortGuard
 from refnet.firewall.iptables import IptablesManager, ebtables
 from refnet.firewall.iptables.ebtables import Ebtables
@@ -320,6 +320,16 @@ def test_the_legacy_tool_is_asked_only_for_a_table_that_is_there(
 def test_a_refusal_is_told(stack: Sandbox) -> None:
     with pytest.raises(RuleError):
         ebtables.run("ebtables", ["-A nowhere -j DROP"], LIMIT)
+
+
+def test_what_the_legacy_tool_says_when_two_write_at_once_is_no_lack() -> None:
+    said = (  # ebtables 2.0.11, libebtc; a kernel that lacks the table is another message
+        "Unable to update the kernel. Two possible causes:\n1. Multiple ebtables programs were executing "
+        "simultaneously.\n2. The kernel doesn't support a certain ebtables extension, consider\n"
+    )
+    assert isinstance(ebtables._error(CommandFailed(["ebtables"], 255, "", said), None), LockTimeout)
+    said = "The kernel doesn't support the ebtables 'nat' table.\n"
+    assert isinstance(ebtables._error(CommandFailed(["ebtables"], 255, "", said), None), Unsupported)
 
 
 @pytest.fixture

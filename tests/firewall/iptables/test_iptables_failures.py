@@ -162,6 +162,28 @@ def test_without_the_privilege(variant: str, stack: Sandbox) -> None:
     assert save(variant) == ""
 
 
+def test_the_legacy_variants_tables_are_looked_at_without_its_privilege(stack: Sandbox) -> None:
+    code = (
+        "import refnet.firewall as f, refnet.firewall.iptables as i\n"
+        "from refnet.errors import PermissionDenied\n"
+        "m = i.NftIptablesManager('own')\n"
+        "m.add_chain('g', hook='forward'); m.add_rule('g', f.Rule(f.DROP))\n"
+        "try: m.apply()\n"
+        "except PermissionDenied as error: print(error)\n"
+    )
+
+    def applied() -> str:
+        return run("setpriv", "--bounding-set=-net_raw", "--inh-caps=-all", sys.executable, "-c", code)
+
+    for family in (4, 6):  # somebody else's
+        restore("legacy", "*filter\n:theirs - [0:0]\nCOMMIT\n", family)
+    assert applied() == ""
+    for family in (4, 6):
+        assert "-A own.g -j DROP" in save("nft", family)
+    restore("legacy", "*filter\n:own.left - [0:0]\nCOMMIT\n")
+    assert "CAP_NET_RAW" in applied()
+
+
 def test_rules_that_no_program_can_remove_are_told(
     make: Any, variant: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

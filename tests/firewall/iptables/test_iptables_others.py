@@ -138,6 +138,34 @@ def test_a_comment_of_several_lines_is_none_of_the_rules(make: Any, variant: str
     assert save(variant) == before
 
 
+@pytest.mark.parametrize(
+    "meanwhile",
+    [["-I", "own.guests", "-s", "192.0.2.9", "-j", "RETURN"], ["-D", "own.guests", "5"], ["-F", "own.guests"]],
+)
+def test_what_somebody_changes_between_the_look_and_the_edits(
+    manager: IptablesManager, variant: str, monkeypatch: pytest.MonkeyPatch, meanwhile: list[str]
+) -> None:
+    manager.add_chain("guests", hook="forward")
+    for port in (1, 2, 3, 4):
+        manager.add_rule("guests", Rule(DROP, protocol="tcp", destination_ports=port))
+    manager.apply()
+    before = save(variant)
+    program, real, left = f"iptables-{variant}", Tools.restore, [meanwhile]
+    run(program, "-w", "-I", "own.guests", "5", "-s", "192.0.2.1", "-j", "ACCEPT")
+    run(program, "-w", "-D", "own.guests", "2")
+    run(program, "-w", "-I", "own.guests", "3", "-s", "192.0.2.2", "-j", "ACCEPT")
+
+    def disturbed(self: Tools, *given: Any) -> None:
+        if left:
+            run(program, "-w", *left.pop())
+        real(self, *given)
+
+    monkeypatch.setattr(Tools, "restore", disturbed)
+    manager.resync()
+    assert not left
+    assert save(variant) == before
+
+
 def natively(text: str) -> None:
     """Have somebody use nft in iptables's own table, for what iptables does not have."""
     run("nft", "-f", "-", stdin=text)
@@ -193,6 +221,22 @@ def test_a_table_that_iptables_cannot_read_is_kept_as_well(stack: Sandbox) -> No
 
 def _without_counters(printed: str) -> list[str]:
     return [re.sub(r"^\[\d+:\d+\] ", "", line) for line in printed.splitlines()]
+
+
+def test_a_comment_of_several_lines_in_an_owners_chain_is_one_rule_there_as_well(stack: Sandbox) -> None:
+    manager = NftIptablesManager("own")
+    manager.add_chain("guests", hook="forward")
+    for port in (1, 2, 3):
+        manager.add_rule("guests", Rule(DROP, protocol="tcp", destination_ports=port))
+    manager.apply()
+    before = save("nft")
+    natively("add rule ip filter FORWARD ct mark 7 drop\n")
+    said = "x\n-A own.guests -j DROP"
+    run("iptables-nft", "-I", "own.guests", "2", "-m", "comment", "--comment", said, "-j", "ACCEPT")
+    manager.resync()
+    run("nft", "flush", "chain", "ip", "filter", "FORWARD")
+    run("iptables-nft", "-A", "FORWARD", "-j", "own.guests")
+    assert save("nft") == before
 
 
 def test_teardown_takes_an_owners_rules_from_a_table_that_iptables_cannot_read(stack: Sandbox) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,8 +15,9 @@ from nftables_helpers import made, nft, rule, ruleset, stands
 
 from refnet import locks
 from refnet.errors import LockTimeout
-from refnet.firewall import PortGuard
-from refnet.firewall.nftables import NftablesManager
+from refnet.firewall import DROP, PortGuard, Rule
+from refnet.firewall.netfilter import Netfilter, Request
+from refnet.firewall.nftables import NftablesManager, kernel
 
 pytestmark = pytest.mark.usefixtures("stack")
 
@@ -80,6 +82,48 @@ def test_standing_says_what_somebody_has_added_in_nfts_words() -> None:
     nft("add", "rule", "inet", "refnet.a", "filter.more", "meta", "length", "100", "drop")
     more = next(one for one in manager.standing() if one.name == "more")
     assert more.rules == (*manager.rules("more"), "meta length 100 drop")
+
+
+@pytest.mark.parametrize("times", [1, 2, 1000])
+def test_standing_is_of_one_moment_while_rules_come_and_go(monkeypatch: pytest.MonkeyPatch, times: int) -> None:
+    manager, fresh = made(), NftablesManager("a")
+    manager.apply()
+    real, left = kernel.numbers, iter(range(times))
+
+    def disturbed(table: str) -> dict[str, list[int]]:
+        number = next(left, None)
+        if number is not None:
+            manager.add_rule("guests", rule(100 + number), first=True)
+            manager.remove_rule("guests", manager.rules("guests")[-1])
+            manager.apply()
+        return real(table)
+
+    monkeypatch.setattr(kernel, "numbers", disturbed)
+    guests = next(one for one in fresh.standing() if one.name == "guests")
+    assert len(guests.rules) == 6
+    assert all(isinstance(one, Rule) for one in guests.rules)
+
+
+def test_a_list_that_changes_while_it_is_given_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    manager = NftablesManager("a")
+    manager.add_chain("guests", hook="forward")
+    for port in range(1000):
+        manager.add_rule("guests", Rule(DROP, protocol="tcp", destination_ports=port))
+    manager.apply()
+    real, left = Netfilter.answers, [True]
+
+    def answers(self: Netfilter, request: Request) -> Iterator[bytes]:
+        found = real(self, request)
+        yield next(found)
+        if left:
+            left.clear()
+            nft("insert", "rule", "inet", "refnet.a", "filter.guests", "accept")  # the others' places move
+        yield from found
+
+    monkeypatch.setattr(Netfilter, "answers", answers)
+    handles = kernel.rule_handles("refnet.a", "filter.guests")
+    assert not left
+    assert [len(one) for one in handles.values()] == [1] * 1000
 
 
 def test_an_edit_after_somebody_elses_flush_writes_everything() -> None:
