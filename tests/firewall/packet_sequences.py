@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import itertools
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hypothesis import strategies as st
@@ -106,9 +106,11 @@ _CHANGES = st.one_of(
     st.tuples(st.just("remake"), st.sampled_from(HOOKED)),
     st.just(("apply",)),
 )
+#: At hook postrouting, which does not know where a packet has come from.
+_LEAVING = _rules(st.just(DROP)).map(lambda rule: replace(rule, in_interface=None, source_mac=None))
 _EVENTS = st.one_of(
     st.tuples(st.sampled_from(("done", "undone", "undone")), st.lists(_CHANGES, max_size=6)),
-    st.tuples(st.sampled_from(("other add", "other remove")), _rules(st.just(DROP), is_forwarded=False)),
+    st.tuples(st.sampled_from(("other add", "other remove")), _LEAVING),
     st.tuples(st.just("drift"), _CHAINS, st.booleans()),
     st.tuples(st.just("killed"), st.integers(0, 15)) | st.just(("restart",)) | st.just(("fail later",)),
     st.tuples(st.sampled_from(("apply", "resync", "restart", "flushed", "teardown", "fail"))),
@@ -135,7 +137,7 @@ PACKETS = st.integers(0, 0xFFFF).map(lambda seed: random.Random(seed).sample(_AL
 
 @dataclass
 class Model:
-    """Chains of rules in the order in which they are asked; what another owner drops comes before all of them."""
+    """Chains of rules in the order in which they are asked; what another owner drops is asked behind all of them."""
 
     chains: dict[str, list[Rule]] = field(default_factory=lambda: {name: [] for name in ("marks", *HOOKED, *JUMPED_TO)})
     other: list[Rule] = field(default_factory=list)
@@ -146,11 +148,16 @@ class Model:
     def passes(self, packet: dict[str, Any], *, foreign_first: bool, foreign_always: bool) -> bool:
         """Say whether a packet passes these rules and somebody else's, which drop it at hook forward."""
         packet = packet | {"mark": 0}
-        is_foreign = packet["protocol"] == "udp" and packet["dport"] == FOREIGN_PORT
-        if any(_matches(rule, packet) for rule in self.other) or self._ask("marks", packet) is False:
+        if self._ask("marks", packet) is False:
             return False
+        is_foreign = packet["protocol"] == "udp" and packet["dport"] == FOREIGN_PORT
         if is_foreign and foreign_first:
             return False
+        return self._is_forwarded(packet, is_foreign, foreign_always) and not any(
+            _matches(rule, packet) for rule in self.other
+        )
+
+    def _is_forwarded(self, packet: dict[str, Any], is_foreign: bool, foreign_always: bool) -> bool:
         for name in self.chains:
             verdict = self._ask(name, packet) if name in HOOKED else None
             if verdict is not None:

@@ -159,7 +159,8 @@ class World:
     def _other_add(self, rule: Rule) -> None:
         if self.other is None:
             self.other = self._made("tests-b")
-            self.other.add_chain("d", hook="prerouting", table="mangle")
+            # Where nothing of the manager's own is: of two that want to be first, the last one to look at it is.
+            self.other.add_chain("d", hook="postrouting", table="mangle")
             self.other.add_rule("d", Rule(ACCEPT, protocol=FENCE), table="mangle")
         self.other.add_rule("d", rule, table="mangle")
         self.other.apply()
