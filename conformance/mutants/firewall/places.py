@@ -236,6 +236,8 @@ def log_without_prefix(base: Any) -> type[FirewallManager]:
     "resync-within-chains",
     "looks at its own chains at resync, and not at who is asked before them",
     {"OW-11": "after resync over rules of somebody else's"},
+    # Tables of nftables have their turn by priority: whoever comes there before them does not decide for them.
+    bases=("IptablesManager",),
 )
 def resync_within_chains(base: Any) -> type[FirewallManager]:
     class Wrong(base):  # type: ignore[misc]
