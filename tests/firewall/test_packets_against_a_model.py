@@ -319,7 +319,9 @@ def test_packets_fare_as_in_the_model(routed: Routed, backend: str, tmp_path: Pa
     fates = {True: 0, False: 0}
 
     # The same sequences each time, so that a failure is about the change that is tested; REFNET_RANDOM=1 has new ones.
-    @settings(max_examples=120, suppress_health_check=list(HealthCheck), derandomize=not os.environ.get("REFNET_RANDOM"))
+    are_known = "REFNET_RANDOM" not in os.environ
+
+    @settings(max_examples=120, suppress_health_check=list(HealthCheck), derandomize=are_known)
     @given(sequences.POSITIONS, sequences.RULES, sequences.CALLS, sequences.PACKETS)
     def fares(position: str, rules: list[Any], calls: list[Any], packets: list[dict[str, Any]]) -> None:
         with _world(routed, backend, position, tmp_path) as world:
