@@ -22,10 +22,10 @@ def disk(tmp_path):
     return path
 
 
-def command(*arguments, cache, env="freebsd-vm"):
+def command(*arguments, cache, env="freebsd-vm", path=os.environ["PATH"]):
     done = subprocess.run(
         [sys.executable, "-m", "conformance.cli", "run", "--env", env, "--netdev", "linux", *map(str, arguments)],
-        env={**os.environ, "XDG_CACHE_HOME": str(cache)},
+        env={**os.environ, "XDG_CACHE_HOME": str(cache), "PATH": str(path)},
         capture_output=True,
         text=True,
         check=False,
@@ -133,8 +133,10 @@ def test_a_disk_means_nothing_elsewhere(disk, tmp_path):
     assert "--disk means nothing to the environment linux-vm; it is for freebsd-vm" in said
 
 
-def test_without_a_disk_it_says_how_to_get_one(tmp_path):
-    status, said = command(cache=tmp_path)
+@pytest.mark.parametrize("path", [os.environ["PATH"], "/nowhere"], ids=["what is here", "no programs"])
+def test_without_a_disk_it_says_how_to_get_one(tmp_path, path):
+    """Whatever else is missing: who has to get several things is told of all at once."""
+    status, said = command(cache=tmp_path, path=path)
     assert status == 3
     for words in ("make freebsd-image", "--disk", "--ssh-key", str(tmp_path)):
         assert words in said

@@ -69,12 +69,12 @@ class FreebsdVm(VirtualMachine):
             EnvironmentUnavailable: it cannot be had; the message says what is missing, or has the console's end.
         """
         missing = missing_programs(ARCHITECTURE)
-        if missing:
-            raise EnvironmentUnavailable(f"{self.name}: {'; '.join(missing)}")
         try:
             self._disk, self._key = _disk_and_key(self.options)
         except (EnvironmentUnavailable, ValueError) as error:
-            raise EnvironmentUnavailable(f"{self.name}: {error}") from None
+            raise EnvironmentUnavailable(f"{self.name}: {'; '.join((*missing, str(error)))}") from None
+        if missing:
+            raise EnvironmentUnavailable(f"{self.name}: {'; '.join(missing)}")
         login = Login(self.ssh, _PROBE)
         with contextlib.ExitStack() as stack:
             try:

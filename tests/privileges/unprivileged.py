@@ -261,6 +261,7 @@ def needs() -> Any:
 
     rules = firewall.get_manager("web")
     rules.add_chain("guests", hook="forward")
+    rules.add_rule("guests", Rule(DROP))
     server = dhcp.get_manager()
     attempt("bridge", lambda: netdev.create_bridge("br0"))
     attempt("address", lambda: netdev.ensure_gateway_address("br0", "192.0.2.1/24"))
