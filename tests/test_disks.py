@@ -88,7 +88,7 @@ def test_what_is_no_file_is_told(tmp_path):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="takes root, who becomes somebody else")
 @pytest.mark.parametrize("option", ["disk", "ssh_key"])
-def test_what_this_user_may_not_read_is_told(disk, option):
+def test_what_this_user_may_not_read_is_told(nobody, disk, option):
     program = (
         "from conformance.environments.freebsd_vm import FreebsdVm, Options; from pathlib import Path; import os\n"
     )
