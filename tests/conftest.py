@@ -56,11 +56,11 @@ def driver(stack: Sandbox) -> Iterator[LinuxNetDevDriver]:
         yield made
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def nobody() -> None:
-    """The user nobody: a user namespace that an ordinary user has made for ``make test`` has one user, root."""
+    """Another user than root, whom a process can become: an ordinary user's ``make test`` has a namespace without."""
     if sum(int(line.split()[2]) for line in Path("/proc/self/uid_map").read_text().splitlines()) < 2:
-        pytest.skip("this user namespace has one user: nobody is not in it")
+        pytest.skip("this user namespace has one user, root: no process can become another one")
 
 
 @pytest.fixture

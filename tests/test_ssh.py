@@ -95,8 +95,8 @@ def known(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(inside, known):
-    """Serve on a port of this session's own loopback."""
+def server(inside, nobody, known):
+    """Serve on a port of this session's own loopback. Whoever comes in, the server sets that user's groups."""
     subprocess.run(["ip", "link", "set", "dev", "lo", "up"], check=True)
     started = Server(known, 2200 + os.getpid() % 1000)
     yield started
