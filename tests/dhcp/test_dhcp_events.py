@@ -440,7 +440,7 @@ def test_where_no_socket_can_be(path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-def test_where_one_may_not_make_a_socket(stack):
+def test_where_one_may_not_make_a_socket(stack, nobody):
     # The stack has a /run of its own, which anybody may write to otherwise.
     os.chmod("/run", 0o755)
     os.mkdir("/run/own")

@@ -51,7 +51,7 @@ def test_a_tap_with_several_queues(host: Sandbox, tap: None) -> None:
     linux_net.delete_net_dev("tap1")
 
 
-def test_what_is_no_tap_is_not_taken_for_one(host: Sandbox) -> None:
+def test_what_is_no_tap_is_not_taken_for_one(host: Sandbox, tap: None) -> None:
     host.plain_bridge("tap1")
     with host.look.unchanged("a bridge by the tap's name"), pytest.raises(WrongKind):
         linux_net.create_tap_dev("tap1", MAC)

@@ -20,7 +20,7 @@ HERE = Path(__file__).parent
 
 
 @pytest.fixture
-def switch(host: Sandbox) -> Iterator[Switch]:
+def switch(host: Sandbox, tap: None) -> Iterator[Switch]:
     made = host.open_vswitch()
     netdev.ensure_ovs_bridge("br-int", datapath_type=made.datapath)
     try:
@@ -30,7 +30,7 @@ def switch(host: Sandbox) -> Iterator[Switch]:
         host.end_switch()
 
 
-def test_an_agent_that_is_nobody_plugs_and_unplugs(host: Sandbox, nobody: None, tap: None, switch: Switch) -> None:
+def test_an_agent_that_is_nobody_plugs_and_unplugs(host: Sandbox, nobody: None, switch: Switch) -> None:
     directory = Path("/run") / f"refnet-nobody-{os.getpid()}"
     rules = host.run("iptables", "-S")
     try:

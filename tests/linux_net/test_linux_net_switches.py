@@ -21,7 +21,7 @@ SO_NO_CHECK = 11  # asm-generic/socket.h
 
 
 @pytest.fixture
-def switch(host: Sandbox) -> Iterator[Switch]:
+def switch(host: Sandbox, tap: None) -> Iterator[Switch]:
     """A switch of the test's own, with an integration bridge."""
     made = host.open_vswitch()
     netdev.ensure_ovs_bridge("br-int", datapath_type=made.datapath)

@@ -97,11 +97,9 @@ def test_one_rule_more_does_not_look_at_the_lists_of_the_others(monkeypatch: pyt
 def test_rules_with_the_same_lists_need_no_sets_of_their_own() -> None:
     manager = NftablesManager("a")
     manager.add_chain("guests", hook="forward")
-    for number in range(1, 5001):
-        manager.add_rule(
-            "guests",
-            Rule(ACCEPT, protocol="tcp", source=f"10.1.{number // 256}.{number % 256}", destination_ports=[22, 80]),
-        )
+    for number in range(200):
+        rule = Rule(ACCEPT, protocol="tcp", source=f"10.1.0.{number}", destination_ports=[22, 80])
+        manager.add_rule("guests", rule)
     manager.apply()
     assert nft("list", "sets").count("set ") == 1
     assert stands(manager)
